@@ -1,0 +1,53 @@
+# `make study` runs the miniature study, `make test` the tests; both make their own environment in .venv first.
+
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+BIN := .venv/bin
+# make study CONFIG=config/nsd.yaml runs another configuration.
+CONFIG ?=
+SNAKEMAKE := $(BIN)/snakemake --profile profiles/default --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+
+.PHONY: study test test-slow lint format bench subjects clean
+
+study: .venv/study
+	$(SNAKEMAKE) --report results/report.html --report-after-run
+	$(BIN)/python -m capcortex.verdict
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+test-slow: .venv/dev
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+bench: .venv/dev
+	$(BIN)/python bench/run.py
+
+# The table of subjects that fits a number of captioned images: make subjects IMAGES=2000 > config/my_subjects.tsv
+subjects: .venv/study
+	@$(BIN)/python -m capcortex.nsd.miniature.fit $(IMAGES)
+
+clean:
+	rm -rf results/* resources/* logs benchmarks .snakemake
+
+.venv/study: requirements/study.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/study.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/dev: .venv/study requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.lock
+	touch $@

@@ -1,0 +1,43 @@
+"""capcortex: do language-model embeddings of captions match the brain's response to seeing the scene?
+
+This file is the table of contents; rules are in workflow/rules, one file per stage.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+STUDY_FOLDER = Path(workflow.basedir)
+# Rules and scripts find the library in the study's own folder, in whichever environment they run.
+sys.path.insert(0, str(STUDY_FOLDER / "src"))
+os.environ.update(PYTHONPATH=str(STUDY_FOLDER / "src"))
+
+
+configfile: STUDY_FOLDER / "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/miniature.smk"
+include: "workflow/rules/design.smk"
+include: "workflow/rules/text.smk"
+include: "workflow/rules/betas.smk"
+include: "workflow/rules/rsa.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/check.smk"
+
+
+rule all:
+    """Everything: tables, figures, and on the miniature the check against the planted truth."""
+    default_target: True
+    input:
+        rules.tables.input,
+        rules.figures.input,
+        rules.checks.input,
+    localrule: True

@@ -1,0 +1,33 @@
+"""Correlate a model's RDMs with those of every region and subject."""
+
+import pandas as pd
+
+from capcortex.arrays import open_array
+from capcortex.inference.group import SCORE_COLUMNS
+from capcortex.jobs import job
+from capcortex.rsa.rdm import compare_sets
+from capcortex.tables import write_table
+
+
+def main(*, model_rdm: str, roi_rdms: list[str], model: str, subjects: list[str], scores: str) -> None:
+    parts = []
+    with open_array(model_rdm, variables=["rdm", "id73k", "image_set"]) as model_file:
+        of_model = model_file.load()
+    for path, subject in zip(roi_rdms, subjects, strict=True):
+        with open_array(path, variables=["rdm", "id73k", "image_set", "roi"]) as file:
+            for roi in map(str, file["roi"].to_numpy()):
+                compared = compare_sets(file.sel(roi=roi).load(), of_model, left_name=path, right_name=model_rdm)
+                table = compared.to_dataframe().reset_index()
+                parts.append(table.assign(model=model, roi=roi, subject=subject)[SCORE_COLUMNS])
+    write_table(pd.concat(parts, ignore_index=True), scores)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            model_rdm=snakemake.input.model,
+            roi_rdms=list(snakemake.input.rois),
+            model=snakemake.params.model,
+            subjects=list(snakemake.params.subjects),
+            scores=snakemake.output.scores,
+        )

@@ -1,0 +1,47 @@
+"""Make the features of one text model or control model."""
+
+from pathlib import Path
+from typing import Any
+
+from capcortex.arrays import write_array
+from capcortex.jobs import job
+from capcortex.text.captions import load_captions, load_categories
+from capcortex.text.models import build_model
+
+
+def main(
+    *,
+    captions: Path,
+    categories: Path,
+    file: Path | None,
+    features: Path,
+    model: dict[str, Any],
+    encoder: dict[str, Any] | None,
+    seed: int,
+    cache: Path,
+) -> None:
+    array = build_model(
+        model=model,
+        encoder=encoder,
+        captions=load_captions(captions),
+        categories=load_categories(categories),
+        seed=seed,
+        path=file,
+        cache_folder=cache,
+    )
+    write_array(array, features)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        file = snakemake.input.get("file")
+        main(
+            captions=Path(snakemake.input.captions),
+            categories=Path(snakemake.input.categories),
+            file=Path(file) if file else None,
+            features=Path(snakemake.output.features),
+            model=snakemake.params.model,
+            encoder=snakemake.params.encoder,
+            seed=snakemake.params.seed,
+            cache=Path(snakemake.params.cache),
+        )

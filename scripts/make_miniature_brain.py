@@ -1,0 +1,25 @@
+"""Make one subject of the miniature: anatomy, regions, and the betas of every session."""
+
+from pathlib import Path
+
+import yaml
+
+from capcortex.jobs import job
+from capcortex.nsd.miniature.brain import write_subject
+
+# The twins of the betas in NSD's other formats are large, so one subject has them.
+SUBJECT_WITH_TWINS = "subj01"
+
+if __name__ == "__main__":
+    with job(snakemake):
+        write_subject(
+            Path(snakemake.params.root),
+            Path(snakemake.params.truth_folder),
+            subject=snakemake.params.subject,
+            sessions=dict(snakemake.params.sessions),
+            runs_per_session=snakemake.params.runs_per_session,
+            betas_version=snakemake.params.betas_version,
+            truth=yaml.safe_load(Path(snakemake.input.truth).read_text(encoding="utf-8")),
+            seed=snakemake.params.seed,
+            twins=snakemake.params.subject == SUBJECT_WITH_TWINS,
+        )

@@ -1,0 +1,55 @@
+"""Draw the figure of models and regions, and list the numbers in it."""
+
+import pandas as pd
+
+from capcortex.figures.roi import draw_roi_rsa, plotted_numbers
+from capcortex.figures.style import save_figure
+from capcortex.inference.group import SCORE_COLUMNS, is_shared
+from capcortex.jobs import job
+from capcortex.tables import read_table, write_table
+
+
+def main(
+    *,
+    table: str,
+    scores: list[str],
+    labels: dict[str, str],
+    rois: dict[str, list[str]],
+    false_discovery_rate: float,
+    confidence: float,
+    source: str,
+    pdf: str,
+    png: str,
+    tsv: str,
+) -> None:
+    group = read_table(table, columns=["model", "roi", "r", "p_adjusted", "ceiling_lower", "ratio_to_lower"])
+    every_score = pd.concat([read_table(path, columns=SCORE_COLUMNS) for path in scores], ignore_index=True)
+    own = every_score[~is_shared(every_score["image_set"])]
+    subject_means = own.groupby(["model", "roi", "subject"], sort=False)["r"].mean().reset_index()
+    figure = draw_roi_rsa(
+        group,
+        subject_means,
+        labels=labels,
+        rois=[roi for names in rois.values() for roi in names],
+        false_discovery_rate=false_discovery_rate,
+        confidence=confidence,
+        source=source,
+    )
+    save_figure(figure, pdf, png)
+    write_table(plotted_numbers(group, subject_means, labels), tsv)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            table=snakemake.input.table,
+            scores=list(snakemake.input.scores),
+            labels=dict(snakemake.params.labels),
+            rois=dict(snakemake.params.rois),
+            false_discovery_rate=snakemake.params.false_discovery_rate,
+            confidence=snakemake.params.confidence,
+            source=snakemake.params.source,
+            pdf=snakemake.output.pdf,
+            png=snakemake.output.png,
+            tsv=snakemake.output.tsv,
+        )

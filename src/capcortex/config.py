@@ -1,0 +1,170 @@
+"""The study as configured: ``config.yaml`` checked against its schema, and the tables that it names.
+
+What shapes the graph (subjects, sessions, image sets, models) is here before any job has run, so that the whole graph can be
+planned offline.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pandas as pd
+import yaml
+
+from capcortex.tables import read_table
+
+SUBJECT_COLUMNS = ["subject", "sessions", "trials_per_session", "image_sets"]
+MODEL_COLUMNS = ["model", "builder", "encoder", "path", "distance", "label", "description"]
+ENCODER_COLUMNS = ["encoder", "source", "revision", "coco_captions", "licence"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked configuration with its tables.
+
+    Attributes
+    ----------
+    config : mapping
+        ``config.yaml`` after overlays.
+    subjects : DataFrame
+        Rows of the subjects used, in the order of ``config["subjects"]``.
+    models : DataFrame
+        All known models.
+    encoders : DataFrame
+        All known encoders.
+    """
+
+    config: Mapping[str, Any]
+    subjects: pd.DataFrame
+    models: pd.DataFrame
+    encoders: pd.DataFrame
+
+    @property
+    def subject_names(self) -> list[str]:
+        """Names of the subjects used."""
+        return list(self.subjects["subject"])
+
+    @property
+    def model_names(self) -> list[str]:
+        """Names of the models used."""
+        return list(self.config["models"])
+
+    @property
+    def sentinel_models(self) -> tuple[str, str]:
+        """Names of a caption model and of the category model, which the sentinel compares on any data."""
+        captions = self.models.loc[self.models["builder"] == "sentence", "model"]
+        categories = self.models.loc[self.models["builder"] == "categories", "model"]
+        used = [name for name in captions if name in self.model_names]
+        return (used or list(captions))[0], categories.iloc[0]
+
+    @property
+    def nsd_root(self) -> str:
+        """Folder that holds NSD's tree: the user's own copy, or where the study puts it."""
+        return self.config["local"]["nsd"] if self.config["source"] == "local" else "resources/nsd"
+
+    def sessions(self, subject: str) -> list[int]:
+        """Sessions of a subject, from 1."""
+        return list(range(1, self.subject_row(subject)["sessions"] + 1))
+
+    def subject_row(self, subject: str) -> dict[str, Any]:
+        """Return the row of a subject in the subjects table."""
+        return _row(self.subjects, "subject", subject)
+
+    def model_row(self, model: str) -> dict[str, Any]:
+        """Return the row of a model in the model table, with ``study`` replaced by the study's encoder."""
+        row = _row(self.models, "model", model)
+        if row["encoder"] == "study":
+            row["encoder"] = self.config["encoder"]
+        return row
+
+    def encoder_row(self, model: str) -> dict[str, Any] | None:
+        """Return the row of a model's sentence encoder; None for a model that has none."""
+        name = self.model_row(model)["encoder"]
+        return None if name is None else _row(self.encoders, "encoder", name)
+
+
+def _row(table: pd.DataFrame, key: str, value: str) -> dict[str, Any]:
+    row = table.loc[table[key] == value].iloc[0]
+    return {str(k): None if pd.isna(v) else (v.item() if hasattr(v, "item") else v) for k, v in row.items()}
+
+
+def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
+    """Check a configuration and read the tables that it names.
+
+    Parameters
+    ----------
+    config
+        ``config.yaml`` after overlays.
+    root
+        Folder of the study; paths of tables are relative to it.
+
+    Raises
+    ------
+    ValueError
+        Naming the key, the value found and what is allowed, and for an unknown key the nearest known one.
+    """
+    root = Path(root)
+    schema = yaml.safe_load((root / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
+    check_config(config, schema)
+
+    subjects = read_table(root / config["subjects_table"], columns=SUBJECT_COLUMNS)
+    models = read_table(root / config["models_table"], columns=MODEL_COLUMNS)
+    encoders = read_table(root / config["encoders_table"], columns=ENCODER_COLUMNS)
+    for key, table, column, path in (
+        ("subjects", subjects, "subject", config["subjects_table"]),
+        ("models", models, "model", config["models_table"]),
+        ("encoder", encoders, "encoder", config["encoders_table"]),
+    ):
+        repeated = table[column][table[column].duplicated()]
+        if len(repeated):
+            raise ValueError(f"{path}: {column} {repeated.iloc[0]} occurs twice")
+        for name in [config[key]] if isinstance(config[key], str) else config[key]:
+            _require_known(name, list(table[column]), f"config.yaml: {key}", str(path))
+    for builder in ("sentence", "categories"):
+        if builder not in set(models["builder"]):
+            raise ValueError(f"{config['models_table']}: the sentinel needs a model with builder {builder!r}")
+    for name in sorted(set(models["encoder"].dropna()) - {"study"}):
+        _require_known(name, list(encoders["encoder"]), f"{config['models_table']}: encoder", str(config["encoders_table"]))
+    names = [roi for rois in config["rois"].values() for roi in rois]
+    if len(set(names)) != len(names):
+        raise ValueError(f"config.yaml: rois: a region name occurs twice: {', '.join(names)}")
+    if config["source"] == "local" and not config["local"]["nsd"]:
+        raise ValueError("config.yaml: local: nsd: the folder of your copy of NSD is needed when source is local")
+    return Study(
+        config=config,
+        subjects=subjects.set_index("subject", drop=False).loc[list(config["subjects"])].reset_index(drop=True),
+        models=models,
+        encoders=encoders,
+    )
+
+
+def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Check a configuration against its schema.
+
+    Raises
+    ------
+    ValueError
+        For the first thing that is wrong: key, value found, what is allowed, meaning of the key.
+    """
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda error: list(error.path))
+    for error in errors:
+        where = ": ".join(map(str, error.absolute_path)) or "top level"
+        if error.validator == "additionalProperties":
+            known = list(error.schema["properties"])
+            unknown = [key for key in error.instance if key not in known]
+            near = difflib.get_close_matches(str(unknown[0]), known, n=1, cutoff=0.0)[0]
+            raise ValueError(
+                f"config.yaml: {where}: unknown key {unknown[0]!r}; the nearest known key is {near!r} "
+                f"(known: {', '.join(known)})"
+            )
+        meaning = error.schema.get("description", "") if isinstance(error.schema, dict) else ""
+        raise ValueError(f"config.yaml: {where}: {error.message}. {meaning}".rstrip())
+
+
+def _require_known(name: str, known: list[str], key: str, table: str) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+        raise ValueError(f"{key}: {name!r} is not in {table}; nearest: {near[0]!r}; known: {', '.join(known)}")

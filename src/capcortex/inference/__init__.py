@@ -1,0 +1,1 @@
+"""Ceilings, intervals and tests. Knows arrays of scores, not where they come from."""

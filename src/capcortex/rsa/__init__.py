@@ -1,0 +1,1 @@
+"""Representational similarity: dissimilarity matrices and their comparison. Knows arrays, not files."""

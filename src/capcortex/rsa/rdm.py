@@ -1,0 +1,193 @@
+"""Representational dissimilarity matrices (RDMs) on sets of images, and how alike two of them are.
+
+An RDM is kept as the vector of its pairs in row-major upper-triangle order, and never without the ids of its images.
+"""
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.spatial.distance import pdist
+
+from capcortex.ids import positions, require_equal
+
+DISTANCES = ("correlation", "cosine", "euclidean", "absolute")
+
+
+def n_pairs(n_images: int) -> int:
+    """Return the number of pairs of images: ``n (n - 1) / 2``."""
+    return n_images * (n_images - 1) // 2
+
+
+def pair_distances(patterns: NDArray[np.floating], distance: str) -> NDArray[np.float64]:
+    """Dissimilarity of every pair of patterns.
+
+    ``correlation``: 1 minus Pearson's r over features (0 alike, 1 unrelated, 2 opposite). ``cosine``: 1 minus the cosine.
+    ``euclidean``: length of the difference. ``absolute``: absolute difference of scalars.
+
+    Parameters
+    ----------
+    patterns : ndarray of shape (n_images, n_features)
+        Model features or averaged betas, finite.
+    distance
+        One of `DISTANCES`.
+
+    Returns
+    -------
+    ndarray of shape (n_pairs,), float64
+        Row-major upper triangle. NaN for the pairs of an image whose pattern has no direction: constant (``correlation``)
+        or zero (``cosine``). Such an image has no place in that geometry, for example one without any object in the space
+        of object categories.
+
+    Raises
+    ------
+    ValueError
+        If a pattern is not finite, the distance is unknown, or ``absolute`` meets more than one feature.
+    """
+    x = np.asarray(patterns, dtype=np.float64)
+    if x.ndim != 2:
+        raise ValueError(f"patterns: expected shape (n_images, n_features), found {x.shape}")
+    bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+    if bad.size:
+        raise ValueError(f"patterns: row {bad[0]} is not finite ({bad.size} of {len(x)} rows)")
+    if distance == "euclidean":
+        return pdist(x, "euclidean")
+    if distance == "absolute":
+        if x.shape[1] != 1:
+            raise ValueError(f"distance 'absolute' is for scalars; found {x.shape[1]} features")
+        return pdist(x, "cityblock")
+    if distance not in DISTANCES:
+        raise ValueError(f"distance {distance!r} is not one of {', '.join(DISTANCES)}")
+    scale = np.abs(x).max(axis=1, initial=0)
+    if distance == "correlation":
+        x = x - x.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(x, axis=1)
+    # Relative to the values themselves: centring a constant pattern leaves rounding errors, not zeros.
+    length[length <= 1e-12 * scale * np.sqrt(x.shape[1])] = np.nan
+    x = x / length[:, None]
+    similarity = np.clip(x @ x.T, -1, 1)
+    return 1 - similarity[np.triu_indices(len(x), k=1)]
+
+
+def rdms_of_sets(
+    features: xr.DataArray, image_sets: NDArray[np.int64], labels: list[str], distance: str, *, what: str
+) -> xr.Dataset:
+    """RDM of each image set.
+
+    Parameters
+    ----------
+    features : DataArray (id73k, feature)
+        Patterns of at least the images in the sets.
+    image_sets : ndarray of shape (n_sets, n_images_per_set)
+        ``id73k``.
+    labels
+        Name of each set.
+    distance
+        One of `DISTANCES`.
+    what
+        Name of the features, for messages.
+
+    Returns
+    -------
+    Dataset
+        ``rdm`` (image_set, pair) float32, ``id73k`` (image_set, image), ``image_set``.
+    """
+    rows = positions(image_sets, features["id73k"].to_numpy(), what=what)
+    values = np.asarray(features.to_numpy())
+    vectors = [pair_distances(values[row], distance) for row in rows]
+    return _as_dataset(np.array(vectors), image_sets, labels, distance)
+
+
+def subrdms_of_sets(rdm: xr.DataArray, image_sets: NDArray[np.int64], labels: list[str], *, what: str) -> xr.Dataset:
+    """Cut the RDM of each image set out of a ready square one, ``rdm`` (id73k, id73k_2).
+
+    Returns
+    -------
+    Dataset
+        As `rdms_of_sets`.
+    """
+    rows = positions(image_sets, rdm["id73k"].to_numpy(), what=what)
+    values = np.asarray(rdm.to_numpy())
+    upper = np.triu_indices(image_sets.shape[1], k=1)
+    vectors = [values[np.ix_(row, row)][upper] for row in rows]
+    return _as_dataset(np.array(vectors), image_sets, labels, "given")
+
+
+def _as_dataset(vectors: NDArray[np.float64], image_sets: NDArray[np.int64], labels: list[str], distance: str) -> xr.Dataset:
+    rdm = xr.DataArray(
+        vectors.reshape(len(labels), n_pairs(image_sets.shape[1])).astype(np.float32),
+        dims=("image_set", "pair"),
+        attrs={"distance": distance, "pair_order": "row-major upper triangle"},
+    )
+    return xr.Dataset({"rdm": rdm}, coords={"image_set": labels, "id73k": (("image_set", "image"), image_sets)})
+
+
+def compare_rdms(left: NDArray[np.floating], right: NDArray[np.floating]) -> tuple[float, int]:
+    """Pearson correlation of two RDMs over the pairs that both define.
+
+    Parameters
+    ----------
+    left, right : ndarray of shape (n_pairs,)
+        Distances of the same pairs in the same order; NaN where a pair is not defined.
+
+    Returns
+    -------
+    r : float
+        NaN if fewer than three pairs are left or one side does not vary.
+    n_used : int
+        Pairs used.
+    """
+    both = np.isfinite(left) & np.isfinite(right)
+    a = np.asarray(left, dtype=np.float64)[both]
+    b = np.asarray(right, dtype=np.float64)[both]
+    used = int(both.sum())
+    if used < 3:
+        return float("nan"), used
+    directions = []
+    for side in (a, b):
+        centred = side - side.mean()
+        length = np.linalg.norm(centred)
+        # Relative to the distances themselves: centring equal distances leaves rounding errors, not zeros.
+        if length <= 1e-12 * np.abs(side).max() * np.sqrt(used):
+            return float("nan"), used
+        directions.append(centred / length)
+    return float(np.clip(directions[0] @ directions[1], -1, 1)), used
+
+
+def compare_sets(left: xr.Dataset, right: xr.Dataset, *, left_name: str, right_name: str) -> xr.Dataset:
+    """Compare two collections of RDMs set by set, for the sets that both hold.
+
+    Parameters
+    ----------
+    left, right
+        Datasets of `rdms_of_sets`. A set of one name must hold the same images in the same order on both sides.
+
+    Returns
+    -------
+    Dataset
+        ``r`` (image_set) float64, ``n_pairs`` (image_set) int64.
+
+    Raises
+    ------
+    ValueError
+        If a set holds different images on the two sides, naming set, position and ids; or if no set is common.
+    """
+    common = [str(name) for name in left["image_set"].to_numpy() if name in right["image_set"].to_numpy()]
+    if not common:
+        raise ValueError(f"{left_name} and {right_name} have no image set in common")
+    a, b = left.sel(image_set=common), right.sel(image_set=common)
+    results = []
+    for name in common:
+        require_equal(
+            a["id73k"].sel(image_set=name).to_numpy(),
+            b["id73k"].sel(image_set=name).to_numpy(),
+            left_name=f"{left_name}, image set {name}",
+            right_name=f"{right_name}, image set {name}",
+        )
+        results.append(
+            compare_rdms(a["rdm"].sel(image_set=name).to_numpy(), b["rdm"].sel(image_set=name).to_numpy())
+        )
+    values, used = zip(*results, strict=True)
+    return xr.Dataset(
+        {"r": ("image_set", np.array(values)), "n_pairs": ("image_set", np.array(used, dtype=np.int64))},
+        coords={"image_set": common},
+    )

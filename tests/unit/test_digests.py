@@ -1,0 +1,154 @@
+"""Digests: what a rule must be run again for, and what it must not."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+import capcortex
+from capcortex import digests
+from capcortex.digests import code_digest, file_digest
+
+ROOT = Path(__file__).parents[2]
+
+PACKAGE = {
+    "__init__.py": '"""The package."""\n',
+    "near.py": '"""Near."""\nfrom capcortex.deep.far import value\n\ndef near():\n    """Say."""\n    return value()\n',
+    "late.py": "LATE = 1\n",
+    "apart.py": "def apart():\n    return 0\n",
+    "deep/__init__.py": '"""Deep."""\n',
+    "deep/far.py": "def value():\n    return 1\n",
+}
+SCRIPT = '''"""A script."""
+import os
+
+from capcortex.near import near
+
+
+def main():
+    from capcortex import late
+    return near()
+'''
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A small package and a script; returns a function that writes changes and gives the script's new digest."""
+    package, script = tmp_path / "capcortex", tmp_path / "script.py"
+    monkeypatch.setattr(digests, "PACKAGE", package)
+
+    def digest(**changes):
+        files = {package / name: text for name, text in PACKAGE.items()} | {script: SCRIPT}
+        names = {"script": script} | {name.removesuffix(".py").replace("/", "_"): package / name for name in PACKAGE}
+        for name, text in changes.items():
+            files[names[name]] = text
+        for path, text in files.items():
+            path.parent.mkdir(exist_ok=True, parents=True)
+            path.write_text(text)
+        for cached in (digests._tree, digests._imported, digests._meaning):  # another process would start without them
+            cached.cache_clear()
+        return code_digest(script)
+
+    yield digest
+    for cached in (digests._tree, digests._imported, digests._meaning):
+        cached.cache_clear()
+
+
+FAR_SAME = {
+    "comment": "# Why.\ndef value():  # how\n    return 1\n",
+    "layout": "\n\n\ndef value(\n):\n\n    return (1)\n",
+    "docstring": 'def value():\n    """Say one."""\n    return 1\n',
+    "module docstring": '"""Far."""\n\n\ndef value():\n    return 1\n',
+}
+FAR_OTHER = {
+    "number": "def value():\n    return 2\n",
+    "type": "def value():\n    return 1.0\n",
+    "default": "def value(x=3):\n    return 1\n",
+    "string": "def value():\n    x = 'a'\n    return 1\n",
+    "new function": "def value():\n    return 1\n\n\ndef other():\n    return 2\n",
+    "decorator": "from functools import cache\n\n\n@cache\ndef value():\n    return 1\n",
+}
+
+
+@pytest.mark.parametrize("change", FAR_SAME)
+def test_comments_docstrings_and_layout_do_not_count(study, change):
+    assert study(deep_far=FAR_SAME[change]) == study()
+
+
+def test_docstring_changed_or_taken_away_does_not_count(study):
+    assert study(near=PACKAGE["near.py"].replace("Say.", "Tell.").replace("Near.", "Not far.")) == study()
+    assert study(near=PACKAGE["near.py"].replace('    """Say."""\n', "").replace('"""Near."""\n', "")) == study()
+    assert study(script=SCRIPT.replace("A script.", "One script.")) == study()
+
+
+@pytest.mark.parametrize("change", FAR_OTHER)
+def test_code_of_a_module_reached_through_another_counts(study, change):
+    assert study(deep_far=FAR_OTHER[change]) != study()
+
+
+def test_every_kind_of_reached_file_counts(study):
+    before = study()
+    changes = {"script": SCRIPT + "X = 1\n", "near": PACKAGE["near.py"] + "X = 1\n", "late": "LATE = 2\n"}
+    changes |= {"__init__": "X = 1\n", "deep___init__": "X = 1\n"}  # importing a module runs its packages
+    seen = {study(**{name: text}) for name, text in changes.items()}
+    assert len(seen | {before}) == len(changes) + 1
+
+
+def test_module_that_is_not_reached_does_not_count(study):
+    assert study(apart="def apart():\n    return 1\n") == study()
+
+
+def test_module_newly_imported_counts(study):
+    assert study(deep_far="import capcortex.apart\n" + PACKAGE["deep/far.py"]) != study()
+    reached = "import capcortex.apart\n" + PACKAGE["deep/far.py"]
+    assert study(deep_far=reached, apart="A = 1\n") != study(deep_far=reached, apart="A = 2\n")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import capcortex.apart",
+        "import capcortex.apart as a",
+        "from capcortex import apart",
+        "from capcortex.apart import apart",
+    ],
+)
+def test_every_form_of_import_is_followed(study, statement):
+    script = f"{statement}\n"
+    assert study(script=script, apart="A = 1\n") != study(script=script, apart="A = 2\n")
+
+
+def test_modules_that_import_each_other_end(study):
+    study(deep_far="import capcortex.near\n" + PACKAGE["deep/far.py"])
+
+
+def test_digest_does_not_depend_on_where_the_study_lies(tmp_path, monkeypatch):
+    script = ROOT / "scripts/check_design.py"
+    expected = code_digest(script)
+    copy = shutil.copytree(Path(capcortex.__file__).parent, tmp_path / "elsewhere/capcortex")
+    monkeypatch.setattr(digests, "PACKAGE", copy)
+    for cached in (digests._imported, digests._meaning):
+        cached.cache_clear()
+    assert code_digest(shutil.copy(script, tmp_path)) == expected
+    for cached in (digests._imported, digests._meaning):
+        cached.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["check_design.py", "compute_roi_rdm.py", "extract_surface_session.py"])
+def test_all_library_modules_that_a_script_loads_are_reached(name, run_python):
+    # Python itself says what is loaded when the script's own imports run.
+    code = "import runpy, sys\nrunpy.run_path(sys.argv[1], run_name='loaded')\n"
+    code += "print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'capcortex'), sep='\\n')"
+    script = ROOT / "scripts" / name
+    loaded = {Path(line) for line in run_python(code, script).stdout.split()}
+    assert len(loaded) > 3
+    assert loaded <= digests._reached(script)
+
+
+def test_file_digest_is_sha256(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"abc" * 100_000)
+    assert file_digest(path) == hashlib.sha256(b"abc" * 100_000).hexdigest()
+    path.write_bytes(b"")
+    assert file_digest(path) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

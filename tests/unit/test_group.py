@@ -1,0 +1,195 @@
+"""Group tables: a small example by hand, and what must be left out."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from capcortex.inference.ceilings import between_subject_ceiling
+from capcortex.inference.group import CEILING_COLUMNS, SCORE_COLUMNS, is_shared, tabulate_ceilings, tabulate_group
+from capcortex.inference.intervals import ratio_interval
+from capcortex.tables import read_table, write_table
+
+SUBJECTS = ["subj01", "subj02", "subj03"]
+OWN = {"subj01": [0.10, 0.20, 0.30], "subj02": [0.4], "subj03": [0.05, 0.15]}  # unequal numbers of sets
+SHARED = {"subj01": [0.3, 0.2], "subj02": [0.5, 0.3], "subj03": [0.2, 0.4]}
+
+
+def scores_of(own=None, shared=None, model="caption", roi="early", n_pairs=4950):
+    own, shared = OWN if own is None else own, SHARED if shared is None else shared
+    rows = [
+        (model, roi, subject, f"{label}-{number:03d}", r, n_pairs)
+        for table, shared_sets in ((own, False), (shared, True))
+        for subject, values in table.items()
+        for number, r in enumerate(values, start=1)
+        for label in ["shared" if shared_sets else subject]
+    ]
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS)
+
+
+def ceilings_of(lower, upper=None, roi="early", subjects=SUBJECTS):
+    upper = [value + 0.1 for value in lower] if upper is None else upper
+    rows = [
+        (roi, label, subject, low + step, high + step)
+        for label, step in (("shared-001", -0.02), ("shared-002", 0.02))
+        for subject, low, high in zip(subjects, lower, upper, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=CEILING_COLUMNS)
+
+
+def no_ceilings():
+    return pd.DataFrame(columns=CEILING_COLUMNS)
+
+
+def test_group_row_by_hand():
+    row = tabulate_group(scores_of(), ceilings_of([0.5, 0.6, 0.55]), 0.95).iloc[0]
+    # First over a subject's own sets, then over subjects: (0.2 + 0.4 + 0.1) / 3, not the mean of six sets.
+    means = np.array([0.2, 0.4, 0.1])
+    assert row["r"] == pytest.approx(0.7 / 3)
+    half = 4.302652729911275 * np.std(means, ddof=1) / np.sqrt(3)  # t quantile 0.975 with two degrees of freedom
+    assert row["r_low"] == pytest.approx(0.7 / 3 - half)
+    assert row["r_high"] == pytest.approx(0.7 / 3 + half)
+    t = (0.7 / 3) / (np.std(means, ddof=1) / np.sqrt(3))
+    assert row["t"] == pytest.approx(t)
+    assert row["p"] == pytest.approx(1 - t / np.sqrt(t**2 + 2))  # closed form for two degrees of freedom
+    assert row["p_adjusted"] == pytest.approx(row["p"])  # a family of one
+    assert (row["n_subjects"], row["n_image_sets"], row["fewest_pairs"]) == (3, 6, 4950)
+    # Shared sets alone against the ceiling: 0.25, 0.4, 0.3 over 0.5, 0.6, 0.55.
+    assert row["r_shared"] == pytest.approx(0.95 / 3)
+    assert row["ceiling_lower"] == pytest.approx(0.55)
+    assert row["ceiling_upper"] == pytest.approx(0.65)
+    assert row["ratio_to_lower"] == pytest.approx(0.95 / 1.65)
+    assert row["ratio_to_upper"] == pytest.approx(0.95 / 1.95)
+    lower = ratio_interval([0.25, 0.4, 0.3], [0.5, 0.6, 0.55])
+    assert (row["ratio_to_lower_low"], row["ratio_to_lower_high"]) == pytest.approx(lower[1:])
+    assert row["ratio_left_out"] == ""
+
+
+def test_shared_sets_do_not_enter_the_group_mean():
+    other = tabulate_group(scores_of(shared={k: [0.9, 0.9] for k in SUBJECTS}), ceilings_of([0.5, 0.6, 0.55]), 0.95)
+    same = tabulate_group(scores_of(), ceilings_of([0.5, 0.6, 0.55]), 0.95)
+    columns = ["r", "r_low", "r_high", "t", "p", "n_image_sets"]
+    pd.testing.assert_frame_equal(other[columns], same[columns])
+    assert other["r_shared"].iloc[0] == pytest.approx(0.9)
+
+
+def test_ratio_is_left_out_when_the_lower_bound_may_be_zero():
+    row = tabulate_group(scores_of(), ceilings_of([0.02, 0.5, 0.1], [0.5, 0.55, 0.6]), 0.95).iloc[0]
+    assert row["ceiling_lower_low"] < 0 < row["ceiling_lower"]
+    assert row["ratio_left_out"] == "the interval of the lower bound of the ceiling reaches zero"
+    assert np.isnan(row[[name for name in row.index if name.startswith("ratio_to_")]].astype(float)).all()
+    assert row["r_shared"] == pytest.approx(0.95 / 3)
+    assert row["ceiling_upper"] == pytest.approx(0.55)
+
+
+def test_confidence_decides_what_is_left_out():
+    ceilings = ceilings_of([0.3, 0.5, 0.1], [0.5, 0.55, 0.6])
+    kept = [tabulate_group(scores_of(), ceilings, confidence)["ratio_left_out"].iloc[0] for confidence in (0.5, 0.99)]
+    assert kept[0] == ""
+    assert "reaches zero" in kept[1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_subject_has_a_mean_but_no_interval(tmp_path):
+    scores = scores_of({"subj01": [0.1, 0.2]}, {"subj01": [0.3]})
+    write_table(no_ceilings(), tmp_path / "ceilings.tsv")  # as the study passes it on: an empty table in a file
+    for ceilings in (no_ceilings(), read_table(tmp_path / "ceilings.tsv", columns=CEILING_COLUMNS)):
+        row = tabulate_group(scores, ceilings, 0.95).iloc[0]
+        assert row["r"] == pytest.approx(0.15)
+        assert row["n_subjects"] == 1
+        assert np.isnan(
+            row[["r_low", "r_high", "t", "p", "p_adjusted", "ceiling_lower", "ratio_to_lower"]].astype(float)
+        ).all()
+        assert row["r_shared"] == pytest.approx(0.3)
+        assert row["ratio_left_out"] == "a ceiling needs at least two subjects"
+
+
+def test_without_shared_sets_there_is_a_mean_but_no_ratio():
+    row = tabulate_group(scores_of(shared={}), no_ceilings(), 0.95).iloc[0]
+    assert row["r"] == pytest.approx(0.7 / 3)
+    assert np.isnan(row["r_shared"])
+    assert row["ratio_left_out"] == "no image set that all subjects saw three times"
+
+
+def several(rng, models=("caption", "random", "categories"), rois=("ventral", "early")):
+    """Scores of several models and regions; one model agrees with the brain more than another."""
+    parts, ceilings = [], []
+    for roi in rois:
+        ceilings.append(ceilings_of(list(rng.uniform(0.5, 0.6, 3)), roi=roi))
+        for strength, model in enumerate(models):
+            own = {name: list(0.1 * strength + 0.05 * rng.normal(size=3)) for name in SUBJECTS}
+            parts.append(scores_of(own, SHARED, model, roi))
+    return pd.concat(parts, ignore_index=True), pd.concat(ceilings, ignore_index=True)
+
+
+def test_rows_stand_in_the_order_of_the_scores(rng):
+    scores, ceilings = several(rng)
+    table = tabulate_group(scores, ceilings, 0.95)
+    expected = [(model, roi) for roi in ("ventral", "early") for model in ("caption", "random", "categories")]
+    assert list(table[["model", "roi"]].itertuples(index=False, name=None)) == expected
+    for (model, roi), r in zip(expected, table["r"], strict=True):
+        own = scores[(scores["model"] == model) & (scores["roi"] == roi) & ~is_shared(scores["image_set"])]
+        assert r == pytest.approx(own.groupby("subject")["r"].mean().mean())
+
+
+def test_order_of_rows_changes_no_number(rng):
+    scores, ceilings = several(rng)
+    key = ["model", "roi"]
+    expected = tabulate_group(scores, ceilings, 0.95).sort_values(key).reset_index(drop=True)
+    shuffled = scores.sample(frac=1, random_state=1), ceilings.sample(frac=1, random_state=2)
+    found = tabulate_group(*shuffled, 0.95).sort_values(key).reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_correction_is_over_all_models_and_regions(rng):
+    table = tabulate_group(*several(rng), 0.95)
+    np.testing.assert_allclose(table["p_adjusted"], stats.false_discovery_control(table["p"]), rtol=1e-12)
+    assert (table["p_adjusted"] > table["p"]).any()
+    assert list(table.columns).index("p_adjusted") == list(table.columns).index("p") + 1
+
+
+def test_undefined_sets_are_left_out_of_a_subjects_mean():
+    own = OWN | {"subj01": [0.10, np.nan, 0.30]}
+    row = tabulate_group(scores_of(own), ceilings_of([0.5, 0.6, 0.55]), 0.95).iloc[0]
+    assert row["r"] == pytest.approx((0.2 + 0.4 + 0.1) / 3)
+
+
+def test_model_without_any_defined_r_spoils_no_other(rng):
+    scores, ceilings = several(rng)
+    expected = tabulate_group(scores[scores["model"] != "random"], ceilings, 0.95)
+    scores.loc[scores["model"] == "random", "r"] = np.nan
+    table = tabulate_group(scores, ceilings, 0.95)
+    dead = table["model"] == "random"
+    assert table.loc[dead, ["r", "p", "p_adjusted"]].isna().all(axis=None)
+    pd.testing.assert_frame_equal(table[~dead].reset_index(drop=True), expected)
+
+
+def test_pairing_of_shared_scores_and_ceilings_is_by_subject():
+    # Ceilings in another order of subjects, with one subject more: joined by name, not by place.
+    ceilings = ceilings_of([0.55, 0.9, 0.5, 0.6], subjects=["subj03", "subj00", "subj01", "subj02"])
+    row = tabulate_group(scores_of(), ceilings, 0.95).iloc[0]
+    expected = tabulate_group(scores_of(), ceilings_of([0.5, 0.6, 0.55]), 0.95).iloc[0]
+    columns = ["ceiling_lower", "ratio_to_lower", "ratio_to_lower_low", "ratio_to_lower_high", "ratio_to_upper"]
+    assert row[columns].tolist() == pytest.approx(expected[columns].tolist())
+
+
+def test_ceilings_of_every_region_and_set(rng):
+    rdms = {
+        roi: {label: rng.uniform(size=(3, 45)) for label in ("shared-001", "shared-002")}
+        for roi in ("early", "ventral")
+    }
+    table = tabulate_ceilings(rdms, SUBJECTS)
+    assert list(table.columns) == CEILING_COLUMNS
+    assert len(table) == 2 * 2 * 3
+    for roi, sets in rdms.items():
+        for label, vectors in sets.items():
+            rows = table[(table["roi"] == roi) & (table["image_set"] == label)]
+            assert list(rows["subject"]) == SUBJECTS
+            np.testing.assert_allclose(rows[["lower", "upper"]].to_numpy().T, between_subject_ceiling(vectors))
+
+
+def test_ceilings_of_one_subject_are_an_empty_table_with_its_columns(rng):
+    table = tabulate_ceilings({"early": {"shared-001": rng.uniform(size=(1, 45))}}, ["subj01"])
+    assert table.empty
+    assert list(table.columns) == CEILING_COLUMNS
+    assert list(tabulate_ceilings({}, SUBJECTS).columns) == CEILING_COLUMNS

@@ -1,0 +1,120 @@
+"""Jobs: what is in the log, on the terminal and in the record after a job that ends well and after one that does not.
+
+Every job runs in a process of its own, as Snakemake runs it, with the classes that Snakemake gives to a script.
+"""
+
+import hashlib
+import json
+
+import pytest
+
+JOB = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, Wildcards
+from capcortex.jobs import job
+
+snakemake = SimpleNamespace(
+    rule="average_repeats",
+    wildcards=Wildcards(fromdict={"subject": "subj01", "session": "03"}),
+    params=Params(fromdict={"policy": "exclude", "subjects": ["a", "b"], "provenance": "record"}),
+    threads=2,
+    input=InputFiles(fromdict={"first": "in.txt", "folder": "many"}),
+    output=OutputFiles(fromdict={"out": "out.txt"}),
+    log=Log(["logs/deep/job.log"]),
+)
+with job(snakemake):
+"""
+
+
+@pytest.fixture
+def run_job(tmp_path, run_python, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.txt").write_text("input")
+    (tmp_path / "many").mkdir()
+    (tmp_path / "many" / "a").touch()
+
+    def run(*body, before=""):
+        code = JOB.replace("with job", f"{before}\nwith job") + "\n".join(f"    {line}" for line in body)
+        return run_python(code)
+
+    return run
+
+
+WRITE = 'Path("out.txt").write_text("output")'
+
+
+def test_failure_is_logged_with_traceback_and_told_in_one_line(run_job, tmp_path):
+    result = run_job("def deep():", "    raise ValueError('id73k 7 is missing')", "deep()")
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr == "average_repeats: ValueError: id73k 7 is missing (log: logs/deep/job.log)\n"
+    log = (tmp_path / "logs/deep/job.log").read_text()
+    assert "Traceback (most recent call last)" in log
+    assert "in deep" in log
+    assert "ValueError: id73k 7 is missing" in log
+    assert not (tmp_path / "record").exists()
+
+
+def test_message_of_several_lines_is_told_in_one(run_job):
+    # As of nibabel: "Expected 392 bytes, got 64 bytes from a.mgh\n - could the file be damaged?"
+    result = run_job("raise OSError('Expected 392 bytes\\n - could the file be damaged?')")
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("average_repeats: OSError: Expected 392 bytes")
+    assert "damaged?" in lines[0]
+    assert lines[0].endswith("(log: logs/deep/job.log)")
+
+
+def test_success_is_silent_and_logged(run_job, tmp_path):
+    body = (
+        "import logging, warnings",
+        "logging.getLogger('capcortex.x').info('seen 3')",
+        "warnings.warn('beware')",
+        WRITE,
+    )
+    result = run_job(*body)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    log = (tmp_path / "logs/deep/job.log").read_text()
+    assert "INFO capcortex.x: seen 3" in log
+    assert "beware" in log
+    assert log.rstrip().endswith("done")
+
+
+def test_record_holds_what_went_in_and_came_out(run_job, tmp_path):
+    assert run_job(WRITE).returncode == 0
+    (path,) = (tmp_path / "record").iterdir()
+    assert path.name == "average_repeats_subject-subj01_session-03.json"
+    record = json.loads(path.read_text())
+    assert record["rule"] == "average_repeats"
+    assert record["wildcards"] == {"subject": "subj01", "session": "03"}
+    assert record["params"] == {"policy": "exclude", "subjects": ["a", "b"], "provenance": "record"}
+    assert record["threads"] == 2
+    assert record["inputs"] == {
+        "in.txt": {"bytes": 5, "sha256": hashlib.sha256(b"input").hexdigest()},
+        "many": {"folder_of": 1},
+    }
+    assert record["outputs"] == {"out.txt": {"bytes": 6, "sha256": hashlib.sha256(b"output").hexdigest()}}
+    assert record["versions"]["numpy"].count(".") == 2
+    assert record["finished"].endswith("+00:00")
+
+
+def test_large_files_are_recorded_without_reading_them(run_job, tmp_path):
+    assert run_job(WRITE, before="from capcortex import jobs; jobs.LARGEST_HASHED_BYTES = 5").returncode == 0
+    record = json.loads((tmp_path / "record/average_repeats_subject-subj01_session-03.json").read_text())
+    assert "sha256" in record["inputs"]["in.txt"]  # exactly the limit
+    assert record["outputs"]["out.txt"].keys() == {"bytes", "modified"}
+
+
+def test_output_that_was_not_written_is_a_failure(run_job, tmp_path):
+    result = run_job("pass")
+    assert result.returncode == 1
+    assert "out.txt" in result.stderr
+    assert not (tmp_path / "record").exists()
+
+
+def test_log_of_a_second_run_replaces_the_first(run_job, tmp_path):
+    run_job("raise ValueError('first')")
+    run_job(WRITE)
+    assert "first" not in (tmp_path / "logs/deep/job.log").read_text()

@@ -1,0 +1,15 @@
+"""The tiny study, run once and shared by all tests of the workflow."""
+
+from pathlib import Path
+
+import pytest
+from running import run_snakemake
+
+
+@pytest.fixture(scope="session")
+def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a finished tiny study. Tests read it and do not change it."""
+    folder = tmp_path_factory.mktemp("tiny")
+    done = run_snakemake(folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder

@@ -1,0 +1,168 @@
+"""The graph can be planned, every rule keeps the house's conventions, and what the documents say is true."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from running import ROOT, TINY, run_snakemake
+
+RULE_FILES = sorted((ROOT / "workflow/rules").glob("*.smk"))
+
+
+def rules_of(path: Path) -> dict[str, str]:
+    """Text of each rule of a rule file by name; rules named in a loop go by the constant part of their name."""
+    text = path.read_text()
+    found = {}
+    for match in re.finditer(r"^( *)rule (\w*):\n(.*?)(?=^\1(?:rule|for|[a-zA-Z@\"#])|\Z)", text, re.M | re.S):
+        name = match[2] or re.search(r'f"(\w+)_\{', match[3])[1]
+        found[name] = match[3]
+    for match in re.finditer(r"^ +rule:\n(.*)", text, re.M | re.S):
+        found[re.search(r'f"(\w+)_\{', match[1])[1]] = match[1]
+    return found
+
+
+RULES = {name: text for path in RULE_FILES for name, text in rules_of(path).items()}
+WORKING_RULES = {name: text for name, text in RULES.items() if "script:" in text}
+
+
+def test_rules_were_found() -> None:
+    assert {"check_design", "make_miniature_brain", "compute_roi_rdm", "plot_roi_rsa", "check_truth"} <= set(WORKING_RULES)
+    scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
+    assert scripts == set(WORKING_RULES)
+
+
+@pytest.mark.parametrize("name", sorted(WORKING_RULES))
+def test_rule_states_what_it_needs_and_shares_its_name_with_script_log_and_benchmark(name: str) -> None:
+    text = WORKING_RULES[name]
+    assert f"scripts/{name}.py" in text
+    assert f"logs/{name}/" in text
+    assert f"benchmarks/{name}/" in text
+    assert f'script_digest("{name}.py")' in text
+    for word in ("threads:", "mem_mb", "runtime", "disk_mb", "message:", "conda:", "provenance="):
+        assert word in text, word
+
+
+@pytest.mark.parametrize("config", [None, TINY, ROOT / "config/nsd.yaml"], ids=["default", "tiny", "nsd"])
+def test_graph_is_planned_without_running_anything(config: Path | None, tmp_path: Path) -> None:
+    extra: list[str] = []
+    if config and config.name == "nsd.yaml":
+        extra = ["--config", f"local={{nsd: {tmp_path}/nsd}}"]
+        make_empty_nsd(tmp_path / "nsd")
+    done = run_snakemake(tmp_path, "--dry-run", *extra, config=config)
+    assert done.returncode == 0, done.stderr[-3000:]
+    jobs = int(re.search(r"^total +(\d+)", done.stdout + done.stderr, re.M)[1])
+    n_extracted = int(re.search(r"^extract_surface_session +(\d+)", done.stdout + done.stderr, re.M)[1])
+    if config is None:
+        assert jobs <= 250
+        assert n_extracted == 20
+    if config and config.name == "nsd.yaml":
+        assert n_extracted == 284
+
+
+def make_empty_nsd(root: Path) -> None:
+    """Empty files under NSD's names: enough to plan with."""
+    from capcortex.nsd import layout
+
+    sessions = dict(zip(range(1, 9), (40, 40, 32, 30, 40, 32, 40, 30), strict=True))
+    version = "betas_fithrf_GLMdenoise_RR"
+    keys = [layout.EXPERIMENT_DESIGN, layout.STIMULUS_TABLE, layout.IMAGE_BRICK, layout.label_names("fsaverage", "streams")]
+    keys += [layout.annotations(kind, split) for kind in ("captions", "instances") for split in layout.SPLITS]
+    for hemisphere in layout.HEMISPHERES:
+        keys.append(layout.surface_label("fsaverage", hemisphere, "streams"))
+        keys += [
+            layout.surface_betas(f"subj{number:02d}", version, session, hemisphere)
+            for number, last in sessions.items()
+            for session in range(1, last + 1)
+        ]
+    keys += [layout.responses(f"subj{number:02d}") for number in sessions]
+    for key in keys:
+        (root / key).parent.mkdir(parents=True, exist_ok=True)
+        (root / key).touch()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sead": 3}, ["unknown key 'sead'", "'seed'"]),
+        ({"image_set_size": "many"}, ["image_set_size", "many", "Images in one image set"]),
+        ({"models": ["caption", "captoin"]}, ["captoin", "caption", "config/models.tsv"]),
+        ({"subjects": ["subj01", "subj09"]}, ["subjects", "subj09"]),
+        ({"encoder": "all-mpnet"}, ["all-mpnet", "all-mpnet-base-v2"]),
+        ({"source": "bucket"}, ["source", "bucket", "local"]),
+    ],
+)
+def test_a_bad_config_is_refused_with_a_message_that_helps(change: dict, words: list[str], tmp_path: Path) -> None:
+    config = tmp_path / "changed.yaml"
+    config.write_text(yaml.safe_dump(change))
+    done = run_snakemake(tmp_path, "--dry-run", config=config)
+    assert done.returncode != 0
+    for word in words:
+        assert word in done.stderr + done.stdout
+
+
+def locked() -> dict[str, str]:
+    lines = (ROOT / "requirements/study.lock").read_text().splitlines()
+    return dict(line.split("==") for line in lines if "==" in line)
+
+
+def test_conda_environments_declare_what_the_lock_pins() -> None:
+    known_otherwise = {"pytorch": "torch"}
+    for path in sorted((ROOT / "envs").glob("*.yaml")):
+        declared = yaml.safe_load(path.read_text())["dependencies"]
+        pip = next((item["pip"] for item in declared if isinstance(item, dict)), [])
+        conda = [item.split("=") for item in declared if isinstance(item, str) and item not in ("pip", "python=3.11")]
+        for name, version in [*conda, *(item.split("==") for item in pip)]:
+            assert locked()[known_otherwise.get(name, name)] == version, f"{path.name}: {name}"
+
+
+def test_every_dependency_is_locked_and_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    reasons = (ROOT / "docs/dependencies.md").read_text()
+    for requirement in project["dependencies"]:
+        name = re.match(r"[\w-]+", requirement)[0]
+        assert name in locked(), name
+        assert re.search(rf"\b{name}\b", reasons), f"{name} has no reason in docs/dependencies.md"
+    torch = next(line for line in (ROOT / "requirements/study.lock").read_text().splitlines() if line.startswith("torch=="))
+    assert torch == "torch==2.13.0"
+
+
+def test_versions_agree() -> None:
+    import capcortex
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert capcortex.__version__ == project["version"] == citation["version"]
+
+
+def keys_of(schema: dict, prefix: str = "") -> dict[str, str]:
+    found = {}
+    for key, value in schema["properties"].items():
+        found[prefix + key] = value["description"]
+        if "properties" in value:
+            found |= keys_of(value, f"{key}: ")
+    return found
+
+
+def test_every_config_key_is_commented_and_documented() -> None:
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    documented = (ROOT / "docs/configuration.md").read_text()
+    for key, meaning in keys_of(schema).items():
+        assert f"| `{key}` |" in documented, key
+        assert meaning in documented, key
+    lines = (ROOT / "config.yaml").read_text().splitlines()
+    for number, line in enumerate(lines):
+        if re.match(r" *\w+:", line):
+            above = [text.strip() for text in lines[:number]]
+            block = next((text for text in reversed(above) if not text or text.startswith("#")), "")
+            assert block.startswith("#"), f"config.yaml: no comment above {line!r}"
+
+
+def test_readme_commands_exist() -> None:
+    readme = (ROOT / "README.md").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    for target in re.findall(r"`?make (?:-s )?([a-z-]+)", readme):
+        assert target in targets, target
+    for path in re.findall(r"\]\(([^)#:]+)\)", readme):
+        assert (ROOT / path).exists(), path

@@ -1,0 +1,162 @@
+"""The tiny study really runs; what it makes is whole, explained by provenance, and sensitive to a slip by one image."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from running import ROOT, run_snakemake
+
+from capcortex.tables import read_table
+from capcortex.verdict import verdict
+
+
+def script(name: str):
+    """Import a script as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_result_is_there(tiny_study: Path) -> None:
+    for name in ("roi-rsa", "rdms", "captions"):
+        for suffix in ("pdf", "png", "tsv"):
+            assert (tiny_study / f"results/figures/{name}.{suffix}").stat().st_size > 200
+    assert not list(tiny_study.rglob(".partial-*"))
+    assert not list((tiny_study / "results/betas").rglob("*session-*")), "extracted sessions are dropped after averaging"
+
+
+def test_a_second_run_has_nothing_to_do(tiny_study: Path) -> None:
+    done = run_snakemake(tiny_study)
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_every_job_left_its_provenance(tiny_study: Path) -> None:
+    record = json.loads((tiny_study / "results/provenance/compute_roi_rdm_subject-subj01.json").read_text())
+    assert record["rule"] == "compute_roi_rdm"
+    assert record["params"]["distance"] == "correlation"
+    assert len(record["params"]["code"]) == 16
+    assert record["versions"]["numpy"] == np.__version__
+    betas = record["inputs"]["results/betas/subj01_space-fsaverage.nc"]
+    assert re.fullmatch(r"[0-9a-f]{64}", betas["sha256"])
+    seeded = json.loads((tiny_study / "results/provenance/draw_image_sets.json").read_text())
+    assert seeded["params"]["seed"] == 20250807
+
+
+def test_averaged_betas_are_those_of_the_raw_files(tiny_study: Path) -> None:
+    """Straight from NSD's files, without the library: z-score of the session, mean of three showings."""
+    nsd = tiny_study / "resources/nsd"
+    responses = pd.read_csv(nsd / "nsddata/ppdata/subj02/behav/responses.tsv", sep="\t")
+    folder = nsd / "nsddata_betas/ppdata/subj02/fsaverage/betas_fithrf_GLMdenoise_RR"
+    z = []
+    for session in (1, 2, 3):
+        data = nibabel.load(folder / f"rh.betas_session{session:02d}.mgh").get_fdata()[:, 0, 0, :].T
+        z.append((data - data.mean(0)) / data.std(0))
+    z = np.concatenate(z)
+    with xr.open_dataset(tiny_study / "results/betas/subj02_space-fsaverage.nc", engine="h5netcdf") as file:
+        betas = file["betas"].load()
+    for image in betas["id73k"].to_numpy()[[0, 17, -1]]:
+        expected = z[np.flatnonzero(responses["73KID"] == image)]
+        assert len(expected) == 3
+        found = betas.sel(id73k=image).to_numpy()[10242:]
+        measured = np.isfinite(found)
+        assert measured.mean() > 0.9
+        np.testing.assert_allclose(found[measured], expected.mean(0)[measured], atol=6e-4)
+
+
+def test_the_sentinel_passes_and_the_check_has_its_rows(tiny_study: Path) -> None:
+    text, _ = verdict(tiny_study / "results")
+    assert "Sentinel" in text
+    sentinel = read_table(tiny_study / "results/sentinel.tsv", columns=["ok"])
+    assert bool(sentinel["ok"].iloc[0])
+    check = read_table(tiny_study / "results/check.tsv", columns=["kind", "ok"])
+    assert set(check["kind"]) == {"effect", "null"}
+
+
+def shifted_features(tiny_study: Path, folder: Path) -> Path:
+    """The caption features with every image carrying the captions of the next one."""
+    with xr.open_dataset(tiny_study / "results/models/features/caption.nc", engine="h5netcdf") as file:
+        features = file.load()
+    moved = features.assign(features=features["features"].roll(id73k=1, roll_coords=False))
+    path = folder / "shifted.nc"
+    moved.to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+def test_captions_shifted_by_one_image_stop_at_the_sentinel(tiny_study: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="do not belong to the same images"):
+        script("check_sentinel").main(
+            captions=str(shifted_features(tiny_study, tmp_path)),
+            categories=str(tiny_study / "results/models/features/categories.nc"),
+            image_sets=str(tiny_study / "results/design/image_sets.tsv"),
+            sentinel=str(tmp_path / "sentinel.tsv"),
+        )
+    assert not (tmp_path / "sentinel.tsv").exists()
+
+
+def test_captions_shifted_by_one_image_fail_the_check(tiny_study: Path, tmp_path: Path) -> None:
+    """Past the sentinel, the planted effects of captions are not found either, and the nulls stay as they are."""
+    results = tiny_study / "results"
+    subjects = ["subj01", "subj02", "subj03"]
+    models = ["caption", "categories", "caption-length", "random", "picture-attributes"]
+    rdm, scores = tmp_path / "rdm.nc", tmp_path / "scores.tsv"
+    script("compute_model_rdm").main(
+        features=str(shifted_features(tiny_study, tmp_path)),
+        image_sets=str(results / "design/image_sets.tsv"),
+        distance="correlation",
+        rdm=str(rdm),
+    )
+    script("compare_roi_rdms").main(
+        model_rdm=str(rdm),
+        roi_rdms=[str(results / f"rdms/rois/{subject}_space-fsaverage.nc") for subject in subjects],
+        model="caption",
+        subjects=subjects,
+        scores=str(scores),
+    )
+    others = [str(results / f"rsa/{model}_space-fsaverage.tsv") for model in models[1:]]
+    script("check_truth").main(
+        truth=str(ROOT / "config/truth.yaml"),
+        latents=str(tiny_study / "resources/miniature/truth/latents.nc"),
+        surfaces=[str(tiny_study / f"resources/miniature/truth/{subject}_surface.nc") for subject in subjects],
+        responses=[str(tiny_study / f"resources/nsd/nsddata/ppdata/{subject}/behav/responses.tsv") for subject in subjects],
+        models=[str(rdm), *(str(results / f"rdms/models/{model}.nc") for model in models[1:])],
+        scores=[str(scores), *others],
+        ceilings=str(results / "rsa/ceilings_space-fsaverage.tsv"),
+        subjects=subjects,
+        seed=1,
+        check=str(tmp_path / "check.tsv"),
+    )
+    before = read_table(results / "check.tsv", columns=["check", "roi", "kind", "ok"]).set_index(["check", "roi", "kind"])
+    after = read_table(tmp_path / "check.tsv", columns=["check", "roi", "kind", "ok"]).set_index(["check", "roi", "kind"])
+    effects = [row for row in after.index if row[0] == "caption" and row[2] == "effect"]
+    assert effects
+    assert (before.loc[effects, "ok"] == "yes").all()
+    assert (after.loc[effects, "ok"] == "NO").all()
+    untouched = [row for row in after.index if "caption" not in row[0].replace("caption-length", "")]
+    assert untouched
+    assert (before.loc[untouched, "ok"] == after.loc[untouched, "ok"]).all()
+
+
+def test_one_more_model_touches_no_beta(tiny_study: Path) -> None:
+    done = run_snakemake(
+        tiny_study, "--dry-run", "--config", "models=[caption,categories,caption-length,random,picture-attributes,scrambled]"
+    )
+    planned = set(re.findall(r"^(\w+) +\d+$", done.stdout, re.M))
+    assert {"embed_model", "compute_model_rdm", "compare_roi_rdms"} <= planned
+    assert not {name for name in planned if "surface" in name or "miniature" in name or name == "compute_roi_rdm"}
+
+
+def test_a_report_can_be_made_and_opened_without_a_network(tiny_study: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    done = run_snakemake(tiny_study, "--report", str(report))
+    assert done.returncode == 0, done.stderr[-2000:]
+    page = report.read_text(encoding="utf-8")
+    assert "roi-rsa.png" in page
+    assert not re.search(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page)

@@ -1,0 +1,54 @@
+"""Was the truth found? Compares results with what was planted; only the miniature has a truth.
+
+Needs: resources/miniature/truth, results/rsa, results/rdms/models. Makes: results/check.tsv.
+"""
+
+if STUDY.config["source"] == "miniature":
+
+    rule check_truth:
+        """One row for every planted effect or null: expected value, estimate, interval, verdict."""
+        input:
+            truth=study_file(STUDY.config["miniature"]["truth"]),
+            latents=rules.make_miniature_experiment.output.latents,
+            surfaces=[
+                f"resources/miniature/truth/{subject}_surface.nc"
+                for subject in STUDY.subject_names
+            ],
+            responses=rules.make_miniature_experiment.output.responses,
+            models=every_model(rules.compute_model_rdm.output.rdm),
+            scores=every_model(rules.compare_roi_rdms.output.scores),
+            ceilings=rules.estimate_roi_ceilings.output.ceilings,
+        output:
+            check=report(
+                "results/check.tsv",
+                caption="../report/check.rst",
+                category="Was the truth found?",
+                labels={"figure": "Planted effects and nulls", "format": "numbers"},
+            ),
+        log:
+            "logs/check_truth/check_truth.log",
+        benchmark:
+            "benchmarks/check_truth/check_truth.tsv"
+        conda:
+            "../../envs/analysis.yaml"
+        threads: 1
+        resources:
+            mem_mb=1500,
+            runtime=15,
+            disk_mb=10,
+        params:
+            subjects=STUDY.subject_names,
+            seed=STUDY.config["miniature"]["seed"],
+            code=script_digest("check_truth.py"),
+            provenance="results/provenance",
+        message:
+            "Comparing the results with the planted truth"
+        script:
+            "../../scripts/check_truth.py"
+
+
+rule checks:
+    """The check against the planted truth, where there is one."""
+    input:
+        rules.check_truth.output.check if STUDY.config["source"] == "miniature" else [],
+    localrule: True

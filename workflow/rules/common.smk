@@ -1,0 +1,119 @@
+"""What all rules share: the checked study, the files of NSD, and digests of the code that a script runs."""
+
+import functools
+
+from capcortex.config import load_study
+from capcortex.digests import code_digest
+from capcortex.nsd import layout
+from capcortex.nsd.betas import averaging_memory_mb, extraction_memory_mb
+
+STUDY = load_study(config, STUDY_FOLDER)
+
+
+wildcard_constraints:
+    subject="|".join(STUDY.subject_names),
+    model="|".join(STUDY.models["model"]),
+    session=r"\d{2}",
+
+
+@functools.cache
+def script_digest(script):
+    """Digest of a script in scripts/ and of all library code that it reaches: a parameter of every rule."""
+    return code_digest(STUDY_FOLDER / "scripts" / script)
+
+
+def study_file(path):
+    """A file of the study (a table, the truth) named in the config, from the study's own folder."""
+    return str(STUDY_FOLDER / path)
+
+
+def nsd_file(key):
+    """Path of an NSD file from its key in nsd/layout.py."""
+    return f"{STUDY.nsd_root}/{key}"
+
+
+def nsd_root_of(path):
+    """The folder with NSD's tree in which a file of `nsddata` lies."""
+    return str(path).partition("/nsddata/")[0]
+
+
+def session_betas(wildcards):
+    """Left and right surface betas of a session."""
+    return [
+        nsd_file(
+            layout.surface_betas(
+                wildcards.subject,
+                STUDY.config["betas_version"],
+                int(wildcards.session),
+                hemisphere,
+            )
+        )
+        for hemisphere in layout.HEMISPHERES
+    ]
+
+
+def extracted_sessions(wildcards):
+    """Extracted sessions of a subject."""
+    return [
+        f"results/betas/sessions/{wildcards.subject}_session-{session:02d}_space-fsaverage.nc"
+        for session in STUDY.sessions(wildcards.subject)
+    ]
+
+
+def n_trials(wildcards):
+    """Trials of a subject over all sessions."""
+    row = STUDY.subject_row(wildcards.subject)
+    return row["sessions"] * row["trials_per_session"]
+
+
+def extraction_mem_mb(wildcards, attempt):
+    return attempt * extraction_memory_mb(
+        STUDY.subject_row(wildcards.subject)["trials_per_session"]
+    )
+
+
+def averaging_mem_mb(wildcards, attempt):
+    row = STUDY.subject_row(wildcards.subject)
+    return attempt * averaging_memory_mb(
+        n_trials(wildcards) // 3, row["trials_per_session"]
+    )
+
+
+def atlas_labels(wildcards=None):
+    """Label files of all atlases in use, left and right."""
+    return [
+        nsd_file(layout.surface_label("fsaverage", hemisphere, atlas))
+        for atlas in STUDY.config["rois"]
+        for hemisphere in layout.HEMISPHERES
+    ]
+
+
+def atlas_names(wildcards=None):
+    """Files with the region names of all atlases in use."""
+    return [
+        nsd_file(layout.label_names("fsaverage", atlas))
+        for atlas in STUDY.config["rois"]
+    ]
+
+
+def own_model_file(wildcards):
+    """The file of a model that the user brings; nothing for models that the study builds."""
+    path = STUDY.model_row(wildcards.model)["path"]
+    return {} if path is None else {"file": path}
+
+
+def every_subject(pattern):
+    """One path for each subject in use."""
+    return expand(pattern, subject=STUDY.subject_names)
+
+
+def every_model(pattern):
+    """One path for each model in use."""
+    return expand(pattern, model=STUDY.model_names)
+
+
+N_IMAGE_SETS = (
+    int(STUDY.subjects["image_sets"].sum()) + STUDY.config["shared_image_sets"]
+)
+# Distances of one model or region over all image sets, in MB.
+RDM_MB = N_IMAGE_SETS * STUDY.config["image_set_size"] ** 2 * 8 / 2**20

@@ -1,0 +1,161 @@
+"""Figures: each as PDF and PNG, with the plotted numbers beside it as TSV.
+
+Needs: results/tables, results/rsa, results/rdms, results/captions, results/models/features. Makes: results/figures.
+"""
+
+
+rule plot_roi_rsa:
+    """Bars of every model in every region, with subjects and ceilings."""
+    input:
+        table=rules.tabulate_roi_rsa.output.table,
+        scores=every_model(rules.compare_roi_rdms.output.scores),
+    output:
+        pdf=report(
+            "results/figures/roi-rsa.pdf",
+            caption="../report/roi-rsa.rst",
+            category="Regions of interest",
+            labels={"figure": "Models and regions", "format": "PDF"},
+        ),
+        png=report(
+            "results/figures/roi-rsa.png",
+            caption="../report/roi-rsa.rst",
+            category="Regions of interest",
+            labels={"figure": "Models and regions", "format": "PNG"},
+        ),
+        tsv=report(
+            "results/figures/roi-rsa.tsv",
+            caption="../report/roi-rsa.rst",
+            category="Regions of interest",
+            labels={"figure": "Models and regions", "format": "numbers"},
+        ),
+    log:
+        "logs/plot_roi_rsa/plot_roi_rsa.log",
+    benchmark:
+        "benchmarks/plot_roi_rsa/plot_roi_rsa.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+        disk_mb=20,
+    params:
+        labels={model: STUDY.model_row(model)["label"] for model in STUDY.model_names},
+        rois=STUDY.config["rois"],
+        false_discovery_rate=STUDY.config["false_discovery_rate"],
+        confidence=STUDY.config["confidence"],
+        source=STUDY.config["source"],
+        seed=STUDY.config["seed"],
+        image_set_size=STUDY.config["image_set_size"],
+        code=script_digest("plot_roi_rsa.py"),
+        provenance="results/provenance",
+    message:
+        "Figure: models and regions"
+    script:
+        "../../scripts/plot_roi_rsa.py"
+
+
+rule plot_rdms:
+    """Pictures of model and brain RDMs on the same images."""
+    input:
+        models=every_model(rules.compute_model_rdm.output.rdm),
+        rois=every_subject(rules.compute_roi_rdm.output.rdm),
+    output:
+        pdf=report(
+            "results/figures/rdms.pdf",
+            caption="../report/rdms.rst",
+            category="Dissimilarity matrices",
+            labels={"figure": "Models and regions", "format": "PDF"},
+        ),
+        png=report(
+            "results/figures/rdms.png",
+            caption="../report/rdms.rst",
+            category="Dissimilarity matrices",
+            labels={"figure": "Models and regions", "format": "PNG"},
+        ),
+        tsv=report(
+            "results/figures/rdms.tsv",
+            caption="../report/rdms.rst",
+            category="Dissimilarity matrices",
+            labels={"figure": "Models and regions", "format": "numbers"},
+        ),
+    log:
+        "logs/plot_rdms/plot_rdms.log",
+    benchmark:
+        "benchmarks/plot_rdms/plot_rdms.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+        disk_mb=20,
+    params:
+        models=STUDY.model_names,
+        labels={model: STUDY.model_row(model)["label"] for model in STUDY.model_names},
+        rois=STUDY.config["rois"],
+        source=STUDY.config["source"],
+        code=script_digest("plot_rdms.py"),
+        provenance="results/provenance",
+    message:
+        "Figure: dissimilarity matrices"
+    script:
+        "../../scripts/plot_rdms.py"
+
+
+rule plot_captions:
+    """Example captions with their nearest neighbours in embedding space."""
+    input:
+        captions=rules.prepare_captions.output.captions,
+        features=f"results/models/features/{STUDY.sentinel_models[0]}.nc",
+        image_sets=rules.draw_image_sets.output.image_sets,
+        brick=nsd_file(layout.IMAGE_BRICK),
+    output:
+        pdf=report(
+            "results/figures/captions.pdf",
+            caption="../report/captions.rst",
+            category="Captions",
+            labels={"figure": "Neighbours in embedding space", "format": "PDF"},
+        ),
+        png=report(
+            "results/figures/captions.png",
+            caption="../report/captions.rst",
+            category="Captions",
+            labels={"figure": "Neighbours in embedding space", "format": "PNG"},
+        ),
+        tsv=report(
+            "results/figures/captions.tsv",
+            caption="../report/captions.rst",
+            category="Captions",
+            labels={"figure": "Neighbours in embedding space", "format": "numbers"},
+        ),
+    log:
+        "logs/plot_captions/plot_captions.log",
+    benchmark:
+        "benchmarks/plot_captions/plot_captions.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * 2000,
+        runtime=10,
+        disk_mb=20,
+    params:
+        encoder=lambda wildcards: STUDY.encoder_row(STUDY.sentinel_models[0])["encoder"],
+        source=STUDY.config["source"],
+        seed=STUDY.config["seed"],
+        code=script_digest("plot_captions.py"),
+        provenance="results/provenance",
+    message:
+        "Figure: captions and their neighbours"
+    script:
+        "../../scripts/plot_captions.py"
+
+
+rule figures:
+    """All figures."""
+    input:
+        rules.plot_roi_rsa.output,
+        rules.plot_rdms.output,
+        rules.plot_captions.output,
+    localrule: True

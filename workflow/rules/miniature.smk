@@ -1,0 +1,150 @@
+"""The miniature NSD: made up, with NSD's folders, names and formats, and a known truth. Only when source is miniature.
+
+Makes: resources/nsd (what a reader of NSD sees), resources/miniature (the planted truth, read only by the final check).
+"""
+
+MINIATURE_SESSIONS = {
+    subject: STUDY.subject_row(subject)["sessions"] for subject in STUDY.subject_names
+}
+
+if STUDY.config["source"] == "miniature":
+
+    rule make_miniature_experiment:
+        """Draw scenes, phrase captions, render pictures, and plan who sees what when."""
+        input:
+            captions=[path for path in [STUDY.config["miniature"]["captions"]] if path],
+        output:
+            design=nsd_file(layout.EXPERIMENT_DESIGN),
+            stimuli=nsd_file(layout.STIMULUS_TABLE),
+            responses=[
+                nsd_file(layout.responses(subject)) for subject in STUDY.subject_names
+            ],
+            captions=[
+                nsd_file(layout.annotations("captions", split))
+                for split in layout.SPLITS
+            ],
+            instances=[
+                nsd_file(layout.annotations("instances", split))
+                for split in layout.SPLITS
+            ],
+            brick=nsd_file(layout.IMAGE_BRICK),
+            shared=directory(nsd_file(layout.SHARED_PICTURES)),
+            scenes="resources/miniature/truth/scenes.tsv",
+            latents="resources/miniature/truth/latents.nc",
+            picture_attributes="resources/miniature/truth/picture_attributes.tsv",
+        log:
+            "logs/make_miniature_experiment/make_miniature_experiment.log",
+        benchmark:
+            "benchmarks/make_miniature_experiment/make_miniature_experiment.tsv"
+        conda:
+            "../../envs/analysis.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=10,
+            disk_mb=200,
+        params:
+            root=lambda wildcards, output: nsd_root_of(output.design),
+            truth_folder=subpath(output.latents, parent=True),
+            sessions=MINIATURE_SESSIONS,
+            runs_per_session=STUDY.config["miniature"]["runs_per_session"],
+            shared_images=STUDY.config["miniature"]["shared_images"],
+            seed=STUDY.config["miniature"]["seed"],
+            code=script_digest("make_miniature_experiment.py"),
+            provenance="resources/miniature/provenance",
+        message:
+            "Miniature NSD: scenes, captions, pictures, design"
+        script:
+            "../../scripts/make_miniature_experiment.py"
+
+    rule make_miniature_fsaverage:
+        """Write the common cortex with its atlases."""
+        output:
+            labels=atlas_labels(),
+            names=atlas_names(),
+            surfaces=[
+                nsd_file(layout.surface("fsaverage", hemisphere, name))
+                for hemisphere in layout.HEMISPHERES
+                for name in ("white", "pial", "inflated", "sphere", "sulc", "curv")
+            ],
+        log:
+            "logs/make_miniature_fsaverage/make_miniature_fsaverage.log",
+        benchmark:
+            "benchmarks/make_miniature_fsaverage/make_miniature_fsaverage.tsv"
+        conda:
+            "../../envs/analysis.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+            disk_mb=50,
+        params:
+            root=lambda wildcards, output: nsd_root_of(output.labels[0]),
+            seed=STUDY.config["miniature"]["seed"],
+            code=script_digest("make_miniature_fsaverage.py"),
+            provenance="resources/miniature/provenance",
+        message:
+            "Miniature NSD: cortex and atlases"
+        script:
+            "../../scripts/make_miniature_fsaverage.py"
+
+    # One rule for each subject, because an output list cannot depend on a wildcard and subjects differ in their sessions.
+    for _subject in STUDY.subject_names:
+
+        rule:
+            name:
+                f"make_miniature_brain_{_subject}"
+            input:
+                design=rules.make_miniature_experiment.output.design,
+                latents=rules.make_miniature_experiment.output.latents,
+                truth=study_file(STUDY.config["miniature"]["truth"]),
+                labels=rules.make_miniature_fsaverage.output.labels,
+            output:
+                surface_betas=[
+                    nsd_file(
+                        layout.surface_betas(
+                            _subject,
+                            STUDY.config["betas_version"],
+                            session,
+                            hemisphere,
+                        )
+                    )
+                    for session in STUDY.sessions(_subject)
+                    for hemisphere in layout.HEMISPHERES
+                ],
+                volume_betas=[
+                    nsd_file(
+                        layout.volume_betas(
+                            _subject, STUDY.config["betas_version"], session
+                        )
+                    )
+                    for session in STUDY.sessions(_subject)
+                ],
+                brainmask=nsd_file(layout.volume_file(_subject, "brainmask")),
+                surface_truth=f"resources/miniature/truth/{_subject}_surface.nc",
+                volume_truth=f"resources/miniature/truth/{_subject}_volume.nc",
+            log:
+                f"logs/make_miniature_brain/{_subject}.log",
+            benchmark:
+                f"benchmarks/make_miniature_brain/{_subject}.tsv"
+            conda:
+                "../../envs/analysis.yaml"
+            threads: 1
+            resources:
+                mem_mb=1500,
+                runtime=15,
+                disk_mb=400,
+            params:
+                root=lambda wildcards, output: nsd_root_of(output.brainmask),
+                truth_folder=subpath(output.surface_truth, parent=True),
+                subject=_subject,
+                sessions=MINIATURE_SESSIONS,
+                runs_per_session=STUDY.config["miniature"]["runs_per_session"],
+                betas_version=STUDY.config["betas_version"],
+                seed=STUDY.config["miniature"]["seed"],
+                code=script_digest("make_miniature_brain.py"),
+                provenance="resources/miniature/provenance",
+            message:
+                f"Miniature NSD: brain of {_subject}"
+            script:
+                "../../scripts/make_miniature_brain.py"

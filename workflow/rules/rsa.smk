@@ -1,0 +1,164 @@
+"""Representational similarity analysis of models and regions on the shared image sets.
+
+Needs: results/betas, results/models/features, results/design/image_sets.tsv. Makes: results/rdms, results/rsa, results/tables.
+"""
+
+
+rule compute_model_rdm:
+    """Dissimilarities of the images of every set under one model."""
+    input:
+        features=rules.embed_model.output.features,
+        image_sets=rules.draw_image_sets.output.image_sets,
+    output:
+        rdm="results/rdms/models/{model}.nc",
+    log:
+        "logs/compute_model_rdm/{model}.log",
+    benchmark:
+        "benchmarks/compute_model_rdm/{model}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (400 + int(3 * input.size_mb + 3 * RDM_MB)),
+        runtime=lambda wildcards, attempt: attempt * 20,
+        disk_mb=1 + int(RDM_MB),
+    params:
+        distance=lambda wildcards: STUDY.model_row(wildcards.model)["distance"],
+        code=script_digest("compute_model_rdm.py"),
+        provenance="results/provenance",
+    message:
+        "RDMs of model {wildcards.model} ({params.distance})"
+    script:
+        "../../scripts/compute_model_rdm.py"
+
+
+rule compute_roi_rdm:
+    """Dissimilarities of the images of every set in each region of a subject."""
+    input:
+        betas=rules.average_surface_repeats.output.betas,
+        image_sets=rules.draw_image_sets.output.image_sets,
+        labels=atlas_labels,
+        names=atlas_names,
+    output:
+        rdm="results/rdms/rois/{subject}_space-fsaverage.nc",
+    log:
+        "logs/compute_roi_rdm/{subject}.log",
+    benchmark:
+        "benchmarks/compute_roi_rdm/{subject}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        # One region's betas at a time: the largest region is taken as a quarter of all vertices, three copies.
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (400 + int(0.75 * input.size_mb)),
+        runtime=lambda wildcards, input, attempt: attempt
+        * (5 + int(input.size_mb // 500)),
+        disk_mb=10 + int(RDM_MB * sum(map(len, STUDY.config["rois"].values()))),
+    params:
+        rois=STUDY.config["rois"],
+        distance=STUDY.config["brain_distance"],
+        code=script_digest("compute_roi_rdm.py"),
+        provenance="results/provenance",
+    message:
+        "RDMs of the regions of {wildcards.subject} ({params.distance})"
+    script:
+        "../../scripts/compute_roi_rdm.py"
+
+
+rule compare_roi_rdms:
+    """Correlate a model's RDMs with those of every region and subject."""
+    input:
+        model=rules.compute_model_rdm.output.rdm,
+        rois=every_subject(rules.compute_roi_rdm.output.rdm),
+        # Nothing is compared with brains as long as captions and objects do not fit together.
+        sentinel=rules.check_sentinel.output.sentinel,
+    output:
+        scores="results/rsa/{model}_space-fsaverage.tsv",
+    log:
+        "logs/compare_roi_rdms/{model}.log",
+    benchmark:
+        "benchmarks/compare_roi_rdms/{model}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (400 + int(2 * input.size_mb)),
+        runtime=lambda wildcards, attempt: attempt * 20,
+        disk_mb=10,
+    params:
+        model=lambda wildcards: wildcards.model,
+        subjects=STUDY.subject_names,
+        code=script_digest("compare_roi_rdms.py"),
+        provenance="results/provenance",
+    message:
+        "Comparing model {wildcards.model} with the regions of all subjects"
+    script:
+        "../../scripts/compare_roi_rdms.py"
+
+
+rule estimate_roi_ceilings:
+    """Agreement of the subjects' RDMs on the images that all saw three times."""
+    input:
+        rois=every_subject(rules.compute_roi_rdm.output.rdm),
+    output:
+        ceilings="results/rsa/ceilings_space-fsaverage.tsv",
+    log:
+        "logs/estimate_roi_ceilings/estimate_roi_ceilings.log",
+    benchmark:
+        "benchmarks/estimate_roi_ceilings/estimate_roi_ceilings.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (400 + int(2 * input.size_mb)),
+        runtime=lambda wildcards, attempt: attempt * 20,
+        disk_mb=10,
+    params:
+        subjects=STUDY.subject_names,
+        code=script_digest("estimate_roi_ceilings.py"),
+        provenance="results/provenance",
+    message:
+        "Noise ceilings of the regions"
+    script:
+        "../../scripts/estimate_roi_ceilings.py"
+
+
+rule tabulate_roi_rsa:
+    """Group results of every model and region: correlation, test, ceiling, ratio to the ceiling."""
+    input:
+        scores=every_model(rules.compare_roi_rdms.output.scores),
+        ceilings=rules.estimate_roi_ceilings.output.ceilings,
+    output:
+        table="results/tables/roi-rsa_space-fsaverage.tsv",
+    log:
+        "logs/tabulate_roi_rsa/tabulate_roi_rsa.log",
+    benchmark:
+        "benchmarks/tabulate_roi_rsa/tabulate_roi_rsa.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        disk_mb=10,
+    params:
+        confidence=STUDY.config["confidence"],
+        code=script_digest("tabulate_roi_rsa.py"),
+        provenance="results/provenance",
+    message:
+        "Group table of models and regions"
+    script:
+        "../../scripts/tabulate_roi_rsa.py"
+
+
+rule tables:
+    """All tables."""
+    input:
+        rules.check_design.output.facts,
+        rules.check_sentinel.output.sentinel,
+        rules.tabulate_roi_rsa.output.table,
+    localrule: True

@@ -1,0 +1,102 @@
+"""Captions to model features.
+
+Needs: COCO annotations, nsd_stim_info_merged.csv. Makes: results/captions, results/models, results/sentinel.tsv.
+"""
+
+
+rule prepare_captions:
+    """Collect the captions and annotated objects of every image."""
+    input:
+        stimulus_table=nsd_file(layout.STIMULUS_TABLE),
+        captions=[
+            nsd_file(layout.annotations("captions", split)) for split in layout.SPLITS
+        ],
+        instances=[
+            nsd_file(layout.annotations("instances", split)) for split in layout.SPLITS
+        ],
+    output:
+        captions="results/captions/captions.tsv",
+        categories="results/captions/categories.tsv",
+    log:
+        "logs/prepare_captions/prepare_captions.log",
+    benchmark:
+        "benchmarks/prepare_captions/prepare_captions.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        # json.load needs about seven times the file's size; the largest file is most of the input.
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (800 + int(7 * input.size_mb)),
+        runtime=lambda wildcards, attempt: attempt * 15,
+        disk_mb=lambda wildcards, input: 10 + int(input.size_mb * 0.2),
+    params:
+        code=script_digest("prepare_captions.py"),
+        provenance="results/provenance",
+    message:
+        "Collecting captions and annotated objects"
+    script:
+        "../../scripts/prepare_captions.py"
+
+
+rule embed_model:
+    """Features of every image under one model."""
+    input:
+        unpack(own_model_file),
+        captions=rules.prepare_captions.output.captions,
+        categories=rules.prepare_captions.output.categories,
+    output:
+        features="results/models/features/{model}.nc",
+    log:
+        "logs/embed_model/{model}.log",
+    benchmark:
+        "benchmarks/embed_model/{model}.tsv"
+    conda:
+        "../../envs/embed.yaml"
+    threads: 2
+    resources:
+        # Sentence vectors of all captions (768 float32 for each line of about 60 bytes), twice, beside torch and the model.
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (2500 + int(100 * input.size_mb)),
+        runtime=lambda wildcards, input, attempt: attempt
+        * (15 + int(6 * input.size_mb)),
+        disk_mb=lambda wildcards, input: 100 + int(60 * input.size_mb),
+    params:
+        model=lambda wildcards: STUDY.model_row(wildcards.model),
+        encoder=lambda wildcards: STUDY.encoder_row(wildcards.model),
+        seed=STUDY.config["seed"],
+        cache="resources/sentence_vectors",
+        code=script_digest("embed_model.py"),
+        provenance="results/provenance",
+    message:
+        "Features of model {wildcards.model}"
+    script:
+        "../../scripts/embed_model.py"
+
+
+rule check_sentinel:
+    """Make sure that captions and objects belong to the same images, before any brain is looked at."""
+    input:
+        captions=f"results/models/features/{STUDY.sentinel_models[0]}.nc",
+        categories=f"results/models/features/{STUDY.sentinel_models[1]}.nc",
+        image_sets=rules.draw_image_sets.output.image_sets,
+    output:
+        sentinel="results/sentinel.tsv",
+    log:
+        "logs/check_sentinel/check_sentinel.log",
+    benchmark:
+        "benchmarks/check_sentinel/check_sentinel.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        disk_mb=1,
+    params:
+        code=script_digest("check_sentinel.py"),
+        provenance="results/provenance",
+    message:
+        "Sentinel: do captions and objects belong to the same images?"
+    script:
+        "../../scripts/check_sentinel.py"
