@@ -43,10 +43,16 @@ def bench_rdm() -> None:
     """Correlation distances of 100 images in a region of the real NSD's size."""
     patterns = np.random.default_rng(1).standard_normal((100, 11_000)).astype(np.float32)
     dataset = rsatoolbox.data.Dataset(patterns)
-    compare("RDM 100 x 11,000: pair_distances / scipy pdist", lambda: pair_distances(patterns, "correlation"),
-            lambda: pdist(patterns, "correlation"))
-    compare("RDM 100 x 11,000: pair_distances / rsatoolbox", lambda: pair_distances(patterns, "correlation"),
-            lambda: rsatoolbox.rdm.calc_rdm(dataset, method="correlation"))
+    compare(
+        "RDM 100 x 11,000: pair_distances / scipy pdist",
+        lambda: pair_distances(patterns, "correlation"),
+        lambda: pdist(patterns, "correlation"),
+    )
+    compare(
+        "RDM 100 x 11,000: pair_distances / rsatoolbox",
+        lambda: pair_distances(patterns, "correlation"),
+        lambda: rsatoolbox.rdm.calc_rdm(dataset, method="correlation"),
+    )
 
 
 def bench_extraction(folder: Path, n_vertices: int = 163_842 // 4, n_trials: int = 750) -> None:
@@ -63,8 +69,11 @@ def bench_extraction(folder: Path, n_vertices: int = 163_842 // 4, n_trials: int
         whole = np.concatenate([np.squeeze(nibabel.load(path).get_fdata(dtype=np.float32)) for path in paths])
         return (whole - whole.mean(1, keepdims=True)) / whole.std(1, keepdims=True)
 
-    compare(f"session of {2 * n_vertices} vertices: extract_session / nibabel, whole in memory",
-            lambda: extract_session(paths, trials, folder / "session.nc"), plain)
+    compare(
+        f"session of {2 * n_vertices} vertices: extract_session / nibabel, whole in memory",
+        lambda: extract_session(paths, trials, folder / "session.nc"),
+        plain,
+    )
     code = (
         "import resource, sys, numpy, pandas; from pathlib import Path; from capcortex.nsd.betas import extract_session;"
         f"trials = pandas.DataFrame({{'id73k': numpy.arange({n_trials}) // 3 + 1, 'showings': 3}});"
@@ -74,7 +83,9 @@ def bench_extraction(folder: Path, n_vertices: int = 163_842 // 4, n_trials: int
     command = [sys.executable, "-c", code, str(folder / "again.nc"), *map(str, paths)]
     peak = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     formula = extraction_memory_mb(n_trials)
-    print(f"{'extract_session: peak memory / formula':75s} {peak:10.0f} MB {formula:10d} MB   ratio {peak / formula:.2f}")
+    print(
+        f"{'extract_session: peak memory / formula':75s} {peak:10.0f} MB {formula:10d} MB   ratio {peak / formula:.2f}"
+    )
 
 
 if __name__ == "__main__":

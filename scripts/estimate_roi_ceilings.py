@@ -16,7 +16,9 @@ def main(*, roi_rdms: list[str], subjects: list[str], ceilings: str) -> None:
         with open_array(path, variables=["rdm", "id73k", "image_set", "roi"]) as file:
             for label in (str(name) for name in file["image_set"].to_numpy() if str(name).startswith(SHARED)):
                 images = file["id73k"].sel(image_set=label).to_numpy()
-                require_equal(ids.setdefault(label, images), images, left_name=f"{roi_rdms[0]}, {label}", right_name=path)
+                require_equal(
+                    ids.setdefault(label, images), images, left_name=f"{roi_rdms[0]}, {label}", right_name=path
+                )
                 for roi in map(str, file["roi"].to_numpy()):
                     vector = file["rdm"].sel(roi=roi, image_set=label).to_numpy()
                     collected.setdefault(roi, {}).setdefault(label, []).append(vector)

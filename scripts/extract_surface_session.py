@@ -10,5 +10,7 @@ from capcortex.tables import read_table
 if __name__ == "__main__":
     with job(snakemake):
         trials = read_table(snakemake.input.trials, columns=TRIAL_COLUMNS)
-        wanted = (trials["subject"] == snakemake.wildcards.subject) & (trials["session"] == int(snakemake.wildcards.session))
+        wanted = (trials["subject"] == snakemake.wildcards.subject) & (
+            trials["session"] == int(snakemake.wildcards.session)
+        )
         extract_session([Path(path) for path in snakemake.input.betas], trials[wanted], Path(snakemake.output.session))

@@ -86,7 +86,7 @@ def create_array(
                 file.create_variable(key, (dim,), dtype=h5netcdf.core.h5py.string_dtype(), data=array)
             else:
                 file.create_variable(key, (dim,), data=array)
-        cut = tuple(min(c, s) for c, s in zip(chunks, shape, strict=True))
+        cut = tuple(min(c, s) for c, s in zip(chunks, shape, strict=True)) if 0 not in shape else None
         variable = file.create_variable(name, dims, dtype=dtype, chunks=cut, fillvalue=fill_value)
         for key, value in attrs.items():
             variable.attrs[key] = value

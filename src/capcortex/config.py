@@ -127,7 +127,9 @@ def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
         if builder not in set(models["builder"]):
             raise ValueError(f"{config['models_table']}: the sentinel needs a model with builder {builder!r}")
     for name in sorted(set(models["encoder"].dropna()) - {"study"}):
-        _require_known(name, list(encoders["encoder"]), f"{config['models_table']}: encoder", str(config["encoders_table"]))
+        _require_known(
+            name, list(encoders["encoder"]), f"{config['models_table']}: encoder", str(config["encoders_table"])
+        )
     names = [roi for rois in config["rois"].values() for roi in rois]
     if len(set(names)) != len(names):
         raise ValueError(f"config.yaml: rois: a region name occurs twice: {', '.join(names)}")

@@ -28,6 +28,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = final.with_name(f".partial-{os.getpid()}-{final.name}")
     try:
         yield temporary
-        os.replace(temporary, final)
+        temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)

@@ -50,7 +50,7 @@ def job(snakemake: Any) -> Iterator[None]:
     except Exception as error:
         root.error("failed\n%s", traceback.format_exc())
         cause = " ".join(str(error).splitlines())
-        print(f"{snakemake.rule}: {type(error).__name__}: {cause} (log: {log})", file=sys.stderr)  # noqa: T201
+        print(f"{snakemake.rule}: {type(error).__name__}: {cause} (log: {log})", file=sys.stderr)
         sys.exit(1)
     finally:
         handler.close()
@@ -66,7 +66,8 @@ def _write_provenance(snakemake: Any) -> None:
         "threads": snakemake.threads,
         "inputs": {str(path): _identity(Path(path)) for path in snakemake.input},
         "outputs": {str(path): _identity(Path(path)) for path in snakemake.output},
-        "versions": {"capcortex": __version__, "python": sys.version.split()[0]} | {name: _version(name) for name in RECORDED_PACKAGES},
+        "versions": {"capcortex": __version__, "python": sys.version.split()[0]}
+        | {name: _version(name) for name in RECORDED_PACKAGES},
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     name = "_".join([snakemake.rule, *(f"{key}-{value}" for key, value in wildcards.items())])

@@ -15,7 +15,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from capcortex.arrays import open_array
-from capcortex.inference.intervals import Interval, mean_interval, ratio_interval
+from capcortex.inference.group import ceiling_interval, ratio_interval
+from capcortex.inference.intervals import Interval, mean_interval
 from capcortex.seeds import random_generator
 
 FAMILY_WISE_ERROR = 0.001
@@ -156,18 +157,18 @@ class Expectation:
                 rdms = {}
                 for name, wanted in self._images.items():
                     if name.startswith((f"{subject}-", "shared-")):
-                        similarity = np.corrcoef(patterns[[row[int(image)] for image in wanted]])
+                        similarity = np.atleast_2d(np.corrcoef(patterns[[row[int(image)] for image in wanted]]))
                         rdms[name] = 1 - similarity[np.triu_indices(len(wanted), k=1)]
                 self._rdms[key].append(rdms)
         return self._rdms[key]
 
     def score(self, model: str, roi: str, subject: str, image_set: str) -> float:
-        """Expected correlation of a model's RDM with a region's."""
+        """Return the expected correlation of a model's RDM with a region's."""
         of_model = self._models[model][image_set]
         return float(np.mean([_correlation(of_model, draw[image_set]) for draw in self._draws(subject, roi)]))
 
     def lower_ceiling(self, roi: str) -> float:
-        """Expected lower bound of the ceiling, mean over subjects and shared sets."""
+        """Return the expected lower bound of the ceiling, mean over subjects and shared sets."""
         values = []
         for draw in range(N_NOISE_DRAWS):
             for name in (name for name in self._images if name.startswith("shared-")):
@@ -217,7 +218,8 @@ def check_truth(
     wanted = [
         check
         for check in checks
-        if check["roi"] in rois and all((check[key], check["roi"]) in have for key in ("model", "minus") if key in check)
+        if check["roi"] in rois
+        and all((check[key], check["roi"]) in have for key in ("model", "minus") if key in check)
     ]
     confidence = 1 - FAMILY_WISE_ERROR / max(len(wanted), 1)
     rows = []
@@ -226,15 +228,16 @@ def check_truth(
         if quantity in ("correlation", "difference"):
             name, expected, interval, n = _check_scores(check, scores, expectation, confidence)
         elif quantity == "ceiling":
-            name = "lower bound of the ceiling"
-            lower = ceilings[ceilings["roi"] == roi].groupby("subject", sort=False)["lower"].mean()
-            expected, n = expectation.lower_ceiling(roi), lower.size
-            interval = mean_interval(lower, confidence)
+            name, expected = "lower bound of the ceiling", expectation.lower_ceiling(roi)
+            of_roi = ceilings[ceilings["roi"] == roi]
+            interval, n = ceiling_interval(of_roi, "lower", confidence), of_roi["subject"].nunique()
         else:
             name, expected, interval, n = _check_ratio(check, scores, ceilings, expectation, confidence)
         if kind == "effect":
             sign = np.sign(expected)
-            ok = bool(interval.low <= expected <= interval.high and sign * interval.low > 0 and sign * interval.high > 0)
+            ok = bool(
+                interval.low <= expected <= interval.high and sign * interval.low > 0 and sign * interval.high > 0
+            )
         else:
             ok = bool(-bound < interval.low and interval.high < bound)
         limits = [interval.estimate, interval.low, interval.high, bound if kind == "null" else np.nan]
@@ -246,7 +249,11 @@ def _check_scores(
     check: Mapping[str, Any], scores: pd.DataFrame, expectation: Expectation, confidence: float
 ) -> tuple[str, float, Interval, int]:
     def found_and_expected(model: str) -> pd.DataFrame:
-        rows = scores[(scores["model"] == model) & (scores["roi"] == check["roi"]) & ~scores["image_set"].str.startswith("shared-")]
+        rows = scores[
+            (scores["model"] == model)
+            & (scores["roi"] == check["roi"])
+            & ~scores["image_set"].str.startswith("shared-")
+        ]
         expected = [
             expectation.score(model, check["roi"], str(row.subject), str(row.image_set)) for row in rows.itertuples()
         ]
@@ -266,12 +273,9 @@ def _check_ratio(
     check: Mapping[str, Any], scores: pd.DataFrame, ceilings: pd.DataFrame, expectation: Expectation, confidence: float
 ) -> tuple[str, float, Interval, int]:
     model, roi = check["model"], check["roi"]
-    shared = scores[
-        (scores["model"] == model) & (scores["roi"] == roi) & scores["image_set"].str.startswith("shared-")
-    ]
+    shared = scores[(scores["model"] == model) & (scores["roi"] == roi) & scores["image_set"].str.startswith("shared-")]
     r = shared.groupby("subject", sort=False)["r"].mean()
-    lower = ceilings[ceilings["roi"] == roi].groupby("subject", sort=False)["lower"].mean().loc[r.index]
     expected_r = [expectation.score(model, roi, str(row.subject), str(row.image_set)) for row in shared.itertuples()]
     expected = float(np.mean(expected_r) / expectation.lower_ceiling(roi))
-    interval = ratio_interval(r, lower, confidence) or Interval(*[float("nan")] * 3)
+    interval = ratio_interval(r, ceilings[ceilings["roi"] == roi], "lower", confidence)
     return f"{model} / lower bound of the ceiling", expected, interval, len(r)

@@ -39,5 +39,5 @@ def verdict(results: Path) -> tuple[str, bool]:
 
 if __name__ == "__main__":
     text, ok = verdict(Path("results"))
-    print(text)  # noqa: T201
+    print(text)
     sys.exit(0 if ok else 1)

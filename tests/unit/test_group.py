@@ -6,8 +6,16 @@ import pytest
 from scipy import stats
 
 from capcortex.inference.ceilings import between_subject_ceiling
-from capcortex.inference.group import CEILING_COLUMNS, SCORE_COLUMNS, is_shared, tabulate_ceilings, tabulate_group
-from capcortex.inference.intervals import ratio_interval
+from capcortex.inference.group import (
+    CEILING_COLUMNS,
+    NOBODY,
+    SCORE_COLUMNS,
+    ceiling_interval,
+    is_shared,
+    ratio_interval,
+    tabulate_ceilings,
+    tabulate_group,
+)
 from capcortex.tables import read_table, write_table
 
 SUBJECTS = ["subj01", "subj02", "subj03"]
@@ -27,13 +35,18 @@ def scores_of(own=None, shared=None, model="caption", roi="early", n_pairs=4950)
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
-def ceilings_of(lower, upper=None, roi="early", subjects=SUBJECTS):
+def ceilings_of(lower, upper=None, roi="early", subjects=SUBJECTS, without=None):
+    """Two shared sets; ``without`` gives the lower bounds of the others when a subject is left out (default: unchanged)."""
     upper = [value + 0.1 for value in lower] if upper is None else upper
-    rows = [
-        (roi, label, subject, low + step, high + step)
-        for label, step in (("shared-001", -0.02), ("shared-002", 0.02))
-        for subject, low, high in zip(subjects, lower, upper, strict=True)
-    ]
+    rows = []
+    for left_out in [NOBODY, *subjects]:
+        present = [i for i, subject in enumerate(subjects) if subject != left_out]
+        lows = (without or {}).get(left_out, [lower[i] for i in present])
+        rows += [
+            (roi, label, left_out, subjects[i], low + step, upper[i] + step)
+            for label, step in (("shared-001", -0.02), ("shared-002", 0.02))
+            for i, low in zip(present, lows, strict=True)
+        ]
     return pd.DataFrame(rows, columns=CEILING_COLUMNS)
 
 
@@ -60,8 +73,11 @@ def test_group_row_by_hand():
     assert row["ceiling_upper"] == pytest.approx(0.65)
     assert row["ratio_to_lower"] == pytest.approx(0.95 / 1.65)
     assert row["ratio_to_upper"] == pytest.approx(0.95 / 1.95)
-    lower = ratio_interval([0.25, 0.4, 0.3], [0.5, 0.6, 0.55])
-    assert (row["ratio_to_lower_low"], row["ratio_to_lower_high"]) == pytest.approx(lower[1:])
+    # Jackknife: without subject 1 (0.4 + 0.3) / (0.6 + 0.55), and so on; the ceiling of the others is as it was.
+    replicates = np.array([0.7 / 1.15, 0.55 / 1.05, 0.65 / 1.1])
+    half = 4.302652729911275 * np.sqrt(2 / 3 * np.sum((replicates - replicates.mean()) ** 2))
+    assert row["ratio_to_lower_low"] == pytest.approx(0.95 / 1.65 - half)
+    assert row["ratio_to_lower_high"] == pytest.approx(0.95 / 1.65 + half)
     assert row["ratio_left_out"] == ""
 
 
@@ -165,12 +181,49 @@ def test_model_without_any_defined_r_spoils_no_other(rng):
 
 
 def test_pairing_of_shared_scores_and_ceilings_is_by_subject():
-    # Ceilings in another order of subjects, with one subject more: joined by name, not by place.
-    ceilings = ceilings_of([0.55, 0.9, 0.5, 0.6], subjects=["subj03", "subj00", "subj01", "subj02"])
+    # Ceilings in another order of subjects: joined by name, not by place.
+    ceilings = ceilings_of([0.55, 0.5, 0.6], subjects=["subj03", "subj01", "subj02"])
     row = tabulate_group(scores_of(), ceilings, 0.95).iloc[0]
     expected = tabulate_group(scores_of(), ceilings_of([0.5, 0.6, 0.55]), 0.95).iloc[0]
     columns = ["ceiling_lower", "ratio_to_lower", "ratio_to_lower_low", "ratio_to_lower_high", "ratio_to_upper"]
     assert row[columns].tolist() == pytest.approx(expected[columns].tolist())
+    with pytest.raises(ValueError, match="subj00"):
+        tabulate_group(scores_of(), ceilings_of([0.5, 0.5, 0.6], subjects=["subj00", "subj01", "subj02"]), 0.95)
+
+
+def test_the_ceiling_is_computed_anew_without_a_subject():
+    # The interval rests on the ceiling among the others, not on the other subjects' values of the full ceiling.
+    changed = {"subj01": [0.2, 0.2], "subj02": [0.5, 0.5], "subj03": [0.5, 0.5]}
+    table = ceilings_of([0.5, 0.5, 0.5], without=changed)
+    replicates = np.array([0.2, 0.5, 0.5])
+    half = 4.302652729911275 * np.sqrt(2 / 3 * np.sum((replicates - 0.4) ** 2))
+    assert ceiling_interval(table, "lower", 0.95) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
+    r = pd.Series({"subj01": 0.2, "subj02": 0.1, "subj03": 0.3})
+    ratios = np.array([0.2 / 0.2, 0.25 / 0.5, 0.15 / 0.5])
+    half = 4.302652729911275 * np.sqrt(2 / 3 * np.sum((ratios - ratios.mean()) ** 2))
+    assert ratio_interval(r, table, "lower", 0.95) == pytest.approx((0.4, 0.4 - half, 0.4 + half))
+
+
+def test_two_subjects_have_a_ceiling_without_interval_and_no_ratio():
+    subjects = SUBJECTS[:2]
+    ceilings = ceilings_of([0.5, 0.6], subjects=subjects)
+    ceilings = ceilings[ceilings["left_out"] == NOBODY]
+    own, shared = ({name: table[name] for name in subjects} for table in (OWN, SHARED))
+    row = tabulate_group(scores_of(own, shared), ceilings, 0.95).iloc[0]
+    assert row["ceiling_lower"] == pytest.approx(0.55)
+    assert np.isnan(row["ceiling_lower_low"])
+    assert "at least three subjects" in row["ratio_left_out"]
+
+
+def test_subjects_with_nothing_in_common_seldom_get_a_ceiling(rng):
+    # 400 studies of pure noise: the interval may lie above zero in 2.5 % of them. The jackknife is conservative here; a t
+    # interval over the eight dependent values is not (about 9 %), and would fail: 2.5 % + 3 binomial standard deviations.
+    names = [f"subj{number:02d}" for number in range(1, 9)]
+    above = 0
+    for _ in range(400):
+        table = tabulate_ceilings({"early": {"shared-001": rng.normal(size=(8, 190))}}, names)
+        above += ceiling_interval(table, "lower", 0.95).low > 0
+    assert above <= 400 * (0.025 + 3 * np.sqrt(0.025 * 0.975 / 400))
 
 
 def test_ceilings_of_every_region_and_set(rng):
@@ -180,12 +233,12 @@ def test_ceilings_of_every_region_and_set(rng):
     }
     table = tabulate_ceilings(rdms, SUBJECTS)
     assert list(table.columns) == CEILING_COLUMNS
-    assert len(table) == 2 * 2 * 3
-    for roi, sets in rdms.items():
-        for label, vectors in sets.items():
-            rows = table[(table["roi"] == roi) & (table["image_set"] == label)]
-            assert list(rows["subject"]) == SUBJECTS
-            np.testing.assert_allclose(rows[["lower", "upper"]].to_numpy().T, between_subject_ceiling(vectors))
+    assert len(table) == 2 * 2 * (3 + 3 * 2)
+    for (roi, label, left_out), rows in table.groupby(["roi", "image_set", "left_out"]):
+        present = [i for i, subject in enumerate(SUBJECTS) if subject != left_out]
+        assert list(rows["subject"]) == [SUBJECTS[i] for i in present]
+        expected = between_subject_ceiling(rdms[roi][label][present])
+        np.testing.assert_allclose(rows[["lower", "upper"]].to_numpy().T, expected)
 
 
 def test_ceilings_of_one_subject_are_an_empty_table_with_its_columns(rng):

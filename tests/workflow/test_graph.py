@@ -28,7 +28,9 @@ WORKING_RULES = {name: text for name, text in RULES.items() if "script:" in text
 
 
 def test_rules_were_found() -> None:
-    assert {"check_design", "make_miniature_brain", "compute_roi_rdm", "plot_roi_rsa", "check_truth"} <= set(WORKING_RULES)
+    assert {"check_design", "make_miniature_brain", "compute_roi_rdm", "plot_roi_rsa", "check_truth"} <= set(
+        WORKING_RULES
+    )
     scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
     assert scripts == set(WORKING_RULES)
 
@@ -67,7 +69,12 @@ def make_empty_nsd(root: Path) -> None:
 
     sessions = dict(zip(range(1, 9), (40, 40, 32, 30, 40, 32, 40, 30), strict=True))
     version = "betas_fithrf_GLMdenoise_RR"
-    keys = [layout.EXPERIMENT_DESIGN, layout.STIMULUS_TABLE, layout.IMAGE_BRICK, layout.label_names("fsaverage", "streams")]
+    keys = [
+        layout.EXPERIMENT_DESIGN,
+        layout.STIMULUS_TABLE,
+        layout.IMAGE_BRICK,
+        layout.label_names("fsaverage", "streams"),
+    ]
     keys += [layout.annotations(kind, split) for kind in ("captions", "instances") for split in layout.SPLITS]
     for hemisphere in layout.HEMISPHERES:
         keys.append(layout.surface_label("fsaverage", hemisphere, "streams"))
@@ -124,7 +131,9 @@ def test_every_dependency_is_locked_and_explained() -> None:
         name = re.match(r"[\w-]+", requirement)[0]
         assert name in locked(), name
         assert re.search(rf"\b{name}\b", reasons), f"{name} has no reason in docs/dependencies.md"
-    torch = next(line for line in (ROOT / "requirements/study.lock").read_text().splitlines() if line.startswith("torch=="))
+    torch = next(
+        line for line in (ROOT / "requirements/study.lock").read_text().splitlines() if line.startswith("torch==")
+    )
     assert torch == "torch==2.13.0"
 
 

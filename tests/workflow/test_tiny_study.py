@@ -29,7 +29,9 @@ def test_every_result_is_there(tiny_study: Path) -> None:
         for suffix in ("pdf", "png", "tsv"):
             assert (tiny_study / f"results/figures/{name}.{suffix}").stat().st_size > 200
     assert not list(tiny_study.rglob(".partial-*"))
-    assert not list((tiny_study / "results/betas").rglob("*session-*")), "extracted sessions are dropped after averaging"
+    assert not list((tiny_study / "results/betas").rglob("*session-*")), (
+        "extracted sessions are dropped after averaging"
+    )
 
 
 def test_a_second_run_has_nothing_to_do(tiny_study: Path) -> None:
@@ -125,7 +127,9 @@ def test_captions_shifted_by_one_image_fail_the_check(tiny_study: Path, tmp_path
         truth=str(ROOT / "config/truth.yaml"),
         latents=str(tiny_study / "resources/miniature/truth/latents.nc"),
         surfaces=[str(tiny_study / f"resources/miniature/truth/{subject}_surface.nc") for subject in subjects],
-        responses=[str(tiny_study / f"resources/nsd/nsddata/ppdata/{subject}/behav/responses.tsv") for subject in subjects],
+        responses=[
+            str(tiny_study / f"resources/nsd/nsddata/ppdata/{subject}/behav/responses.tsv") for subject in subjects
+        ],
         models=[str(rdm), *(str(results / f"rdms/models/{model}.nc") for model in models[1:])],
         scores=[str(scores), *others],
         ceilings=str(results / "rsa/ceilings_space-fsaverage.tsv"),
@@ -133,8 +137,12 @@ def test_captions_shifted_by_one_image_fail_the_check(tiny_study: Path, tmp_path
         seed=1,
         check=str(tmp_path / "check.tsv"),
     )
-    before = read_table(results / "check.tsv", columns=["check", "roi", "kind", "ok"]).set_index(["check", "roi", "kind"])
-    after = read_table(tmp_path / "check.tsv", columns=["check", "roi", "kind", "ok"]).set_index(["check", "roi", "kind"])
+    before = read_table(results / "check.tsv", columns=["check", "roi", "kind", "ok"]).set_index(
+        ["check", "roi", "kind"]
+    )
+    after = read_table(tmp_path / "check.tsv", columns=["check", "roi", "kind", "ok"]).set_index(
+        ["check", "roi", "kind"]
+    )
     effects = [row for row in after.index if row[0] == "caption" and row[2] == "effect"]
     assert effects
     assert (before.loc[effects, "ok"] == "yes").all()
@@ -146,7 +154,10 @@ def test_captions_shifted_by_one_image_fail_the_check(tiny_study: Path, tmp_path
 
 def test_one_more_model_touches_no_beta(tiny_study: Path) -> None:
     done = run_snakemake(
-        tiny_study, "--dry-run", "--config", "models=[caption,categories,caption-length,random,picture-attributes,scrambled]"
+        tiny_study,
+        "--dry-run",
+        "--config",
+        "models=[caption,categories,caption-length,random,picture-attributes,scrambled]",
     )
     planned = set(re.findall(r"^(\w+) +\d+$", done.stdout, re.M))
     assert {"embed_model", "compute_model_rdm", "compare_roi_rdms"} <= planned

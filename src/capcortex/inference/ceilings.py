@@ -1,4 +1,4 @@
-"""Noise ceilings: how well could any model do, given how much the subjects' own RDMs agree?"""
+"""Noise ceilings: how well any model could do, given how much the subjects' own RDMs agree."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 
 from capcortex.inference.ceilings import between_subject_ceiling
-from capcortex.inference.intervals import mean_interval, ratio_interval
+from capcortex.inference.intervals import Interval, jackknife_interval, mean_interval
 from capcortex.inference.tests import false_discovery_adjusted, one_sample_t
 
 SCORE_COLUMNS = ["model", "roi", "subject", "image_set", "r", "n_pairs"]
-CEILING_COLUMNS = ["roi", "image_set", "subject", "lower", "upper"]
+CEILING_COLUMNS = ["roi", "image_set", "left_out", "subject", "lower", "upper"]
+NOBODY = "nobody"
+BOUNDS = ("lower", "upper")
 SHARED = "shared-"
 
 
@@ -30,18 +32,61 @@ def tabulate_ceilings(rdms: dict[str, dict[str, np.ndarray]], subjects: list[str
     Returns
     -------
     DataFrame with columns
-        ``roi``, ``image_set``, ``subject``, ``lower``, ``upper``. Empty when there is only one subject, who has nobody to agree
-        with.
+        ``roi``, ``image_set``, ``left_out``, ``subject``, ``lower``, ``upper``: the ceiling among all subjects (``left_out`` is
+        ``nobody``), and with at least three also among the others when one of them is left out, from which intervals are
+        made. Empty when there is only one subject, who has nobody to agree with.
     """
     parts = []
-    if len(subjects) > 1:
+    for left_out in [NOBODY, *subjects]:
+        present = [number for number, subject in enumerate(subjects) if subject != left_out]
+        if len(present) < 2:
+            continue
         for roi, sets in rdms.items():
             for label, vectors in sets.items():
-                lower, upper = between_subject_ceiling(vectors)
-                parts.append(
-                    pd.DataFrame({"roi": roi, "image_set": label, "subject": subjects, "lower": lower, "upper": upper})
-                )
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=CEILING_COLUMNS)
+                lower, upper = between_subject_ceiling(vectors[present])
+                columns = {"roi": roi, "image_set": label, "left_out": left_out, "lower": lower, "upper": upper}
+                parts.append(pd.DataFrame(columns | {"subject": [subjects[number] for number in present]}))
+    return pd.concat(parts, ignore_index=True)[CEILING_COLUMNS] if parts else pd.DataFrame(columns=CEILING_COLUMNS)
+
+
+def ceiling_interval(ceilings: pd.DataFrame, bound: str, confidence: float) -> Interval:
+    """Group mean of a bound of one region's ceiling, with its jackknife interval over subjects.
+
+    Parameters
+    ----------
+    ceilings
+        One region's rows of `tabulate_ceilings`.
+    bound
+        ``lower`` or ``upper``.
+    confidence
+        Coverage of the interval.
+    """
+    means = ceilings.groupby("left_out")[bound].mean()
+    return jackknife_interval(float(means[NOBODY]), means.drop(NOBODY).to_numpy(), confidence)
+
+
+def ratio_interval(r: pd.Series, ceilings: pd.DataFrame, bound: str, confidence: float) -> Interval:
+    """Group mean of r over the group mean of a bound of the ceiling, with its jackknife interval over subjects.
+
+    A replicate leaves a subject out of numerator and ceiling alike.
+
+    Parameters
+    ----------
+    r
+        Mean correlation of each subject on the shared image sets; the index names the subjects.
+    ceilings, bound, confidence
+        As for `ceiling_interval`.
+
+    Raises
+    ------
+    ValueError
+        If r and ceiling are of different subjects.
+    """
+    means = ceilings.groupby("left_out")[bound].mean()
+    if set(r.index) != set(ceilings["subject"]):
+        raise ValueError(f"r is of {', '.join(r.index)}, the ceiling of {', '.join(sorted(set(ceilings['subject'])))}")
+    replicates = [r.drop(subject).mean() / means[subject] for subject in r.index if subject in means.index]
+    return jackknife_interval(float(r.mean() / means[NOBODY]), replicates, confidence)
 
 
 def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: float) -> pd.DataFrame:
@@ -50,7 +95,8 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     ``r`` is the mean over all of a subject's own image sets, then over subjects, with a t interval and a two-sided t-test over
     subjects; ``p_adjusted`` is corrected (Benjamini-Hochberg) over all models and regions of the table.
     The ratio to the ceiling uses shared image sets alone, for numerator and ceiling alike: group mean of r over group mean of
-    the ceiling, with Fieller's interval over subjects. It is left out when the interval of the lower bound reaches zero.
+    the ceiling. Ceiling and ratio have jackknife intervals over subjects. The ratio is left out when the interval of the
+    lower bound reaches zero.
 
     Parameters
     ----------
@@ -66,62 +112,49 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     DataFrame
         One row for each model and region, in the order of ``scores``.
     """
-    shared = is_shared(scores["image_set"])
-    own_means = scores[~shared].groupby(["model", "roi", "subject"])["r"].mean()
-    shared_means = scores[shared].groupby(["model", "roi", "subject"])["r"].mean()
-    bounds = ceilings.groupby(["roi", "subject"])[["lower", "upper"]].mean()
     rows = []
-    for model, roi in scores[["model", "roi"]].drop_duplicates().itertuples(index=False):
-        row = {"model": model, "roi": roi}
-        own = own_means.loc[(model, roi)]
-        interval = mean_interval(own, confidence)
+    for (model, roi), here in scores.groupby(["model", "roi"], sort=False):
+        shared = is_shared(here["image_set"])
+        own = here[~shared].groupby("subject")["r"].mean()
+        on_shared = here[shared].groupby("subject")["r"].mean() if shared.any() else None
         t, p = one_sample_t(own)
-        here = scores[(scores["model"] == model) & (scores["roi"] == roi)]
-        row |= {
+        row = {
+            "model": model,
+            "roi": roi,
             "n_subjects": len(own),
-            "n_image_sets": int((~is_shared(here["image_set"])).sum()),
+            "n_image_sets": int((~shared).sum()),
             "fewest_pairs": int(here["n_pairs"].min()),
-            "r": interval.estimate,
-            "r_low": interval.low,
-            "r_high": interval.high,
+            **_columns("r", mean_interval(own, confidence)),
             "t": t,
             "p": p,
+            "p_adjusted": float("nan"),
         }
-        rows.append(row | _against_ceiling(shared_means, bounds, model, roi, confidence))
+        rows.append(row | _against_ceiling(on_shared, ceilings[ceilings["roi"] == roi], confidence))
     table = pd.DataFrame(rows)
-    table.insert(table.columns.get_loc("p") + 1, "p_adjusted", false_discovery_adjusted(table["p"].to_numpy()))
+    table["p_adjusted"] = false_discovery_adjusted(table["p"].to_numpy())
     return table
 
 
-def _against_ceiling(
-    shared_means: pd.Series, bounds: pd.DataFrame, model: str, roi: str, confidence: float
-) -> dict[str, float | str]:
-    names = ["r_shared", "ceiling_lower", "ceiling_lower_low", "ceiling_lower_high", "ceiling_upper"]
-    names += [f"ratio_to_{bound}{end}" for bound in ("lower", "upper") for end in ("", "_low", "_high")]
+def _against_ceiling(r: pd.Series | None, ceilings: pd.DataFrame, confidence: float) -> dict[str, float | str]:
+    names = ["r_shared", *(f"ceiling_{bound}{end}" for bound in BOUNDS for end in ("", "_low", "_high"))]
+    names += [f"ratio_to_{bound}{end}" for bound in BOUNDS for end in ("", "_low", "_high")]
     row: dict[str, float | str] = dict.fromkeys(names, float("nan"))
     row["ratio_left_out"] = ""
-    if (model, roi) not in shared_means.index.droplevel("subject"):
+    if r is None:
         return row | {"ratio_left_out": "no image set that all subjects saw three times"}
-    r = shared_means.loc[(model, roi)]
     row["r_shared"] = float(r.mean())
-    if roi not in bounds.index.get_level_values("roi"):
+    if ceilings.empty:
         return row | {"ratio_left_out": "a ceiling needs at least two subjects"}
-    ceiling = bounds.loc[roi].loc[r.index]
-    lower = mean_interval(ceiling["lower"], confidence)
-    row |= {
-        "ceiling_lower": lower.estimate,
-        "ceiling_lower_low": lower.low,
-        "ceiling_lower_high": lower.high,
-        "ceiling_upper": float(ceiling["upper"].mean()),
-    }
-    if not lower.low > 0:
+    for bound in BOUNDS:
+        row |= _columns(f"ceiling_{bound}", ceiling_interval(ceilings, bound, confidence))
+    if len(r) < 3:
+        return row | {"ratio_left_out": "the interval of a ceiling needs at least three subjects"}
+    if not float(row["ceiling_lower_low"]) > 0:
         return row | {"ratio_left_out": "the interval of the lower bound of the ceiling reaches zero"}
-    for bound in ("lower", "upper"):
-        ratio = ratio_interval(r, ceiling[bound], confidence)
-        if ratio is not None:
-            row |= {
-                f"ratio_to_{bound}": ratio.estimate,
-                f"ratio_to_{bound}_low": ratio.low,
-                f"ratio_to_{bound}_high": ratio.high,
-            }
+    for bound in BOUNDS:
+        row |= _columns(f"ratio_to_{bound}", ratio_interval(r, ceilings, bound, confidence))
     return row
+
+
+def _columns(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -1,4 +1,4 @@
-"""Confidence intervals of means and of ratios of means."""
+"""Confidence intervals of means, and of statistics of all subjects together."""
 
 from typing import NamedTuple
 
@@ -38,39 +38,34 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def ratio_interval(numerator: ArrayLike, denominator: ArrayLike, confidence: float = 0.95) -> Interval | None:
-    """Ratio of two means over the same subjects, with Fieller's interval.
+def jackknife_interval(estimate: float, replicates: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Interval of a statistic of all subjects together, from the statistic with each subject left out in turn.
 
-    The interval holds every ratio ``q`` for which the mean of ``numerator - q denominator`` does not differ from zero by a
-    two-sided t-test at level ``1 - confidence``. It takes the covariance of both into account.
+    ``se^2 = (n - 1) / n  sum_j (replicate_j - mean of replicates)^2``, and Student's t with ``n - 1`` degrees of freedom.
+    For statistics whose values per subject depend on each other, as those of a between-subject ceiling do: there a t interval
+    over the subjects' values is far too narrow.
 
     Parameters
     ----------
-    numerator, denominator : shape (n_subjects,)
-        Paired values.
+    estimate
+        The statistic of all n subjects.
+    replicates : shape (n,)
+        The statistic without subject 1, 2, .. n.
     confidence
         Coverage of the interval, between 0 and 1.
 
     Returns
     -------
-    Interval or None
-        None when the denominator's own interval reaches zero: a ratio to a ceiling that may be nothing says nothing.
+    Interval
+        Limits are NaN with fewer than two replicates.
 
     References
     ----------
-    Fieller 1954, doi 10.1111/j.2517-6161.1954.tb00159.x.
+    Efron and Stein 1981, doi 10.1214/aos/1176345462.
     """
-    a, b = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"numerator has {a.size} subjects, denominator {b.size}")
-    if a.size < 2 or not mean_interval(b, confidence).low > 0:
-        return None
-    n = a.size
-    t2 = stats.t.isf((1 - confidence) / 2, n - 1) ** 2
-    (vaa, vab), (_, vbb) = np.cov(a, b) / n
-    # Roots of (mean_a - q mean_b)^2 = t^2 (vaa - 2 q vab + q^2 vbb).
-    p2 = b.mean() ** 2 - t2 * vbb
-    p1 = a.mean() * b.mean() - t2 * vab
-    p0 = a.mean() ** 2 - t2 * vaa
-    root = np.sqrt(max(p1**2 - p2 * p0, 0.0))
-    return Interval(float(a.mean() / b.mean()), float((p1 - root) / p2), float((p1 + root) / p2))
+    x = np.asarray(replicates, dtype=np.float64)
+    if x.size < 2:
+        return Interval(float(estimate), float("nan"), float("nan"))
+    error = np.sqrt((x.size - 1) / x.size * np.sum((x - x.mean()) ** 2))
+    half = float(stats.t.isf((1 - confidence) / 2, x.size - 1) * error)
+    return Interval(float(estimate), float(estimate) - half, float(estimate) + half)

@@ -114,7 +114,9 @@ def extract_session(hemispheres: list[Path], trials: pd.DataFrame, output: Path)
     """
     n_trials = len(trials)
     if n_trials > MOST_TRIALS:
-        raise ValueError(f"a session of {n_trials} trials: z-scores of more than {MOST_TRIALS} trials may not fit int16")
+        raise ValueError(
+            f"a session of {n_trials} trials: z-scores of more than {MOST_TRIALS} trials may not fit int16"
+        )
     sizes = [len(open_surface_session(path, n_trials)) for path in hemispheres]
     kept = np.flatnonzero(trials["showings"].to_numpy() == REPEATS)
     with create_array(
@@ -189,7 +191,12 @@ def average_repeats(sessions: list[Path], output: Path, *, subject: str, incompl
             dtype="f4",
             chunks=(IMAGE_CHUNK, VERTEX_BLOCK),
             coords={"id73k": ("id73k", images)},
-            attrs={"units": "z-score", "subject": subject, "incomplete_vertices": incomplete_vertices, "sessions": len(sessions)},
+            attrs={
+                "units": "z-score",
+                "subject": subject,
+                "incomplete_vertices": incomplete_vertices,
+                "sessions": len(sessions),
+            },
             fill_value=np.nan,
         ) as variable:
             for start in range(0, n_vertices, VERTEX_BLOCK):
@@ -240,4 +247,3 @@ def read_roi_betas(path: str | Path, vertices: NDArray[np.intp]) -> tuple[xr.Dat
     if not usable.any():
         raise ValueError(f"{path}: none of the region's {vertices.size} vertices was measured in all sessions")
     return betas[:, usable], int((~usable).sum())
-

@@ -51,7 +51,14 @@ def read_experiment_design(path: str | Path) -> ExperimentDesign:
     ValueError
         Naming the file and the field that is missing or has the wrong shape.
     """
-    fields = scipy.io.loadmat(path)
+    try:
+        fields = scipy.io.loadmat(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{path}: not a MATLAB file up to version 7 ({error}); remove it and fetch it again: snakemake '{path}'"
+        ) from error
     for key in ("masterordering", "subjectim", "sharedix"):
         if key not in fields:
             raise ValueError(f"{path}: field {key} missing; found {', '.join(k for k in fields if k[0] != '_')}")
@@ -126,10 +133,18 @@ def read_stimulus_table(path: str | Path) -> pd.DataFrame:
         If ``nsdId`` is not 0, 1, 2, .. in row order.
     """
     table = pd.read_csv(path, index_col=0)
+    wanted = ["nsdId", "cocoId", "shared1000"]
+    wanted += [f"subject{number}" for number in range(1, N_SUBJECTS + 1)]
+    wanted += [f"subject{number}_rep{repeat}" for number in range(1, N_SUBJECTS + 1) for repeat in range(REPEATS)]
+    missing = [name for name in wanted if name not in table.columns]
+    if missing:
+        raise ValueError(f"{path}: column(s) {', '.join(missing)} missing; found {', '.join(map(str, table.columns))}")
     nsd_id = table["nsdId"].to_numpy()
     wrong = np.flatnonzero((nsd_id != np.arange(len(table))) | (nsd_id != table.index.to_numpy()))
     if wrong.size:
-        raise ValueError(f"{path}: row {wrong[0]} has nsdId {nsd_id[wrong[0]]}, expected {wrong[0]} (0-based, in order)")
+        raise ValueError(
+            f"{path}: row {wrong[0]} has nsdId {nsd_id[wrong[0]]}, expected {wrong[0]} (0-based, in order)"
+        )
     table["id73k"] = from_nsd_id(nsd_id)
     return table
 
@@ -193,6 +208,12 @@ def _check_stimulus_trials(subject: str, number: int, rows: pd.DataFrame, stimul
     columns = [f"subject{number}_rep{repeat}" for repeat in range(REPEATS)]
     trial_ids = stimuli[columns].to_numpy(dtype=np.int64)
     shown = (trial_ids > 0) & (trial_ids <= len(rows))
+    claims = np.bincount(trial_ids[shown] - 1, minlength=len(rows))
+    if (claims > 1).any():
+        at = int(np.argmax(claims > 1))
+        raise ValueError(
+            f"{subject}, trial {at + 1}: nsd_stim_info_merged.csv ({columns[0]} ..) lists {claims[at]} images"
+        )
     image, _ = np.nonzero(shown)
     found = np.zeros(len(rows), dtype=np.int64)
     found[trial_ids[shown] - 1] = stimuli["id73k"].to_numpy()[image]
@@ -308,16 +329,18 @@ def require_facts(found: pd.DataFrame, expected: pd.DataFrame, *, table: str) ->
     ValueError
         Naming the fact, the subject, both numbers, and the table.
     """
-    have = found.set_index(["fact", "subject"])["found"]
+    have = {(row["fact"], row["subject"]): row["found"] for row in found.to_dict("records")}
     subjects = set(found["subject"])
-    for row in expected.itertuples():
-        if row.subject not in subjects or (row.subject == "all" and len(subjects) <= N_SUBJECTS):
+    for row in expected.to_dict("records"):
+        fact, subject = row["fact"], row["subject"]
+        if subject not in subjects or (subject == "all" and len(subjects) <= N_SUBJECTS):
             continue
-        key = (row.fact, row.subject)
-        if key not in have.index:
-            raise ValueError(f"{table}: fact {row.fact} of {row.subject} is not one that is counted")
-        if have[key] != row.expected:
-            raise ValueError(f"{row.fact} of {row.subject}: found {have[key]} in the files, {table} says {row.expected}")
+        if (fact, subject) not in have:
+            raise ValueError(f"{table}: fact {fact} of {subject} is not one that is counted")
+        if have[fact, subject] != row["expected"]:
+            raise ValueError(
+                f"{fact} of {subject}: found {have[fact, subject]} in the files, {table} says {row['expected']}"
+            )
 
 
 def require_subjects_table(
@@ -350,15 +373,19 @@ def require_subjects_table(
         for key, value in found.items():
             if row[key] != value:
                 raise ValueError(
-                    f"{row['subject']}: the subjects table (config key subjects_table) says {key} {row[key]}, the files have {value}"
+                    f"{row['subject']}: the subjects table (config key subjects_table) says {key} {row[key]}, "
+                    f"the files have {value}"
                 )
         if per_session.nunique() != 1:
             odd = per_session[per_session != per_session.iloc[0]].index[0]
-            raise ValueError(f"{row['subject']}: session {odd} has {per_session[odd]} trials, session 1 {per_session.iloc[0]}")
+            raise ValueError(
+                f"{row['subject']}: session {odd} has {per_session[odd]} trials, session 1 {per_session.iloc[0]}"
+            )
     available = seen_three_times_by_all(trials).size // image_set_size
     if available != shared_image_sets:
         raise ValueError(
-            f"config key shared_image_sets is {shared_image_sets}; the images that all subjects used saw three times give {available}"
+            f"config key shared_image_sets is {shared_image_sets}; "
+            f"the images that all subjects used saw three times give {available}"
         )
 
 
@@ -384,8 +411,15 @@ def tabulate_image_sets(trials: pd.DataFrame, size: int, seed: int) -> pd.DataFr
     parts = []
     for subject, images in pools.items():
         name = "shared" if subject == "all" else subject
-        for number, ids in enumerate(draw_image_sets(images, size, random_generator(seed, "image-sets", name)), start=1):
+        for number, ids in enumerate(
+            draw_image_sets(images, size, random_generator(seed, "image-sets", name)), start=1
+        ):
             parts.append(pd.DataFrame({"image_set": f"{name}-{number:03d}", "subject": subject, "id73k": ids}))
+    if not parts:
+        most = max(images.size for images in pools.values())
+        raise ValueError(
+            f"no set of {size} images can be drawn: at most {most} were seen three times (config key image_set_size)"
+        )
     return pd.concat(parts, ignore_index=True)
 
 

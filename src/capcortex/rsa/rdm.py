@@ -112,7 +112,9 @@ def subrdms_of_sets(rdm: xr.DataArray, image_sets: NDArray[np.int64], labels: li
     return _as_dataset(np.array(vectors), image_sets, labels, "given")
 
 
-def _as_dataset(vectors: NDArray[np.float64], image_sets: NDArray[np.int64], labels: list[str], distance: str) -> xr.Dataset:
+def _as_dataset(
+    vectors: NDArray[np.float64], image_sets: NDArray[np.int64], labels: list[str], distance: str
+) -> xr.Dataset:
     rdm = xr.DataArray(
         vectors.reshape(len(labels), n_pairs(image_sets.shape[1])).astype(np.float32),
         dims=("image_set", "pair"),
@@ -183,9 +185,7 @@ def compare_sets(left: xr.Dataset, right: xr.Dataset, *, left_name: str, right_n
             left_name=f"{left_name}, image set {name}",
             right_name=f"{right_name}, image set {name}",
         )
-        results.append(
-            compare_rdms(a["rdm"].sel(image_set=name).to_numpy(), b["rdm"].sel(image_set=name).to_numpy())
-        )
+        results.append(compare_rdms(a["rdm"].sel(image_set=name).to_numpy(), b["rdm"].sel(image_set=name).to_numpy()))
     values, used = zip(*results, strict=True)
     return xr.Dataset(
         {"r": ("image_set", np.array(values)), "n_pairs": ("image_set", np.array(used, dtype=np.int64))},

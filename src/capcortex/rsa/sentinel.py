@@ -55,11 +55,21 @@ def caption_category_sentinel(
     Returns
     -------
     Sentinel
+
+    Raises
+    ------
+    ValueError
+        If there are no more images than shifts, so that a shift would lead back to the true pairing.
     """
     ids = np.sort(as_ids(captions["id73k"].to_numpy()))
     caption_values, category_values = captions.to_numpy(), categories.to_numpy()
+    if ids.size <= n_shifts:
+        raise ValueError(
+            f"captions: {ids.size} images are too few for the sentinel, which shifts them by up to {n_shifts}"
+        )
     place = positions(image_sets, ids, what="captions")
-    objects = [pair_distances(category_values[row], "correlation") for row in positions(image_sets, categories["id73k"].to_numpy(), what="categories")]
+    rows_of_sets = positions(image_sets, categories["id73k"].to_numpy(), what="categories")
+    objects = [pair_distances(category_values[row], "correlation") for row in rows_of_sets]
     means = []
     for shift in range(n_shifts + 1):
         moved = ids[(place + shift) % ids.size]

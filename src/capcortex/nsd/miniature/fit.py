@@ -62,4 +62,4 @@ def describe(n_images: int) -> str:
 
 
 if __name__ == "__main__":
-    print(describe(int(sys.argv[1])))  # noqa: T201
+    print(describe(int(sys.argv[1])))

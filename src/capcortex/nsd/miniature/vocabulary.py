@@ -87,7 +87,8 @@ PLURALS = {
     "skis": "skis", "scissors": "scissors", "broccoli": "broccoli", "sheep": "sheep", "knife": "knives", "bus": "buses",
     "city bus": "city buses", "passenger bus": "passenger buses", "bench": "benches", "sandwich": "sandwiches",
     "wine glass": "wine glasses", "couch": "couches", "toothbrush": "toothbrushes", "mouse": "mice",
-    "computer mouse": "computer mice", "vase of flowers": "vases of flowers", "piece of luggage": "pieces of luggage",
+    "computer mouse": "computer mice", "puppy": "puppies",
+    "vase of flowers": "vases of flowers", "piece of luggage": "pieces of luggage",
 }  # fmt: skip
 
 # What people do with a thing: alternatives of (action, ways to say it); {o} is the thing.
