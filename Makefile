@@ -10,8 +10,10 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/default --cores $(CORES) $(if $
 .PHONY: study test test-slow lint format bench subjects clean
 
 study: .venv/study
-	$(SNAKEMAKE) --report results/report.html --report-after-run
-	$(BIN)/python -m capcortex.verdict
+	$(SNAKEMAKE)
+	@# Every job renews a file of results/provenance, and with it the folder's time.
+	@test results/report.html -nt results/provenance || $(SNAKEMAKE) --quiet all --report results/report.html
+	@$(BIN)/python -m capcortex.verdict
 
 test: .venv/dev
 	$(BIN)/python -m pytest
@@ -43,6 +45,7 @@ clean:
 	rm -rf results/* resources/* logs benchmarks .snakemake
 
 .venv/study: requirements/study.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/study.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -173,19 +173,21 @@ def compare_sets(left: xr.Dataset, right: xr.Dataset, *, left_name: str, right_n
     ValueError
         If a set holds different images on the two sides, naming set, position and ids; or if no set is common.
     """
-    common = [str(name) for name in left["image_set"].to_numpy() if name in right["image_set"].to_numpy()]
+    a, b = ({str(name): row for row, name in enumerate(side["image_set"].to_numpy())} for side in (left, right))
+    common = [name for name in a if name in b]
     if not common:
         raise ValueError(f"{left_name} and {right_name} have no image set in common")
-    a, b = left.sel(image_set=common), right.sel(image_set=common)
+    left_ids, right_ids = left["id73k"].to_numpy(), right["id73k"].to_numpy()
+    left_rdms, right_rdms = left["rdm"].to_numpy(), right["rdm"].to_numpy()
     results = []
     for name in common:
         require_equal(
-            a["id73k"].sel(image_set=name).to_numpy(),
-            b["id73k"].sel(image_set=name).to_numpy(),
+            left_ids[a[name]],
+            right_ids[b[name]],
             left_name=f"{left_name}, image set {name}",
             right_name=f"{right_name}, image set {name}",
         )
-        results.append(compare_rdms(a["rdm"].sel(image_set=name).to_numpy(), b["rdm"].sel(image_set=name).to_numpy()))
+        results.append(compare_rdms(left_rdms[a[name]], right_rdms[b[name]]))
     values, used = zip(*results, strict=True)
     return xr.Dataset(
         {"r": ("image_set", np.array(values)), "n_pairs": ("image_set", np.array(used, dtype=np.int64))},
