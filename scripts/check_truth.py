@@ -6,8 +6,9 @@ import pandas as pd
 import yaml
 
 from capcortex.arrays import open_array
-from capcortex.inference.group import CEILING_COLUMNS, SCORE_COLUMNS
+from capcortex.inference.group import CEILING_COLUMNS
 from capcortex.jobs import job
+from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
 from capcortex.truth import Expectation, check_truth, read_planted_brain
 

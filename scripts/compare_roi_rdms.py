@@ -3,9 +3,8 @@
 import pandas as pd
 
 from capcortex.arrays import open_array
-from capcortex.inference.group import SCORE_COLUMNS
 from capcortex.jobs import job
-from capcortex.rsa.rdm import compare_sets
+from capcortex.rsa.rdm import SCORE_COLUMNS, compare_sets
 from capcortex.tables import write_table
 
 
@@ -15,10 +14,11 @@ def main(*, model_rdm: str, roi_rdms: list[str], model: str, subjects: list[str]
         of_model = model_file.load()
     for path, subject in zip(roi_rdms, subjects, strict=True):
         with open_array(path, variables=["rdm", "id73k", "image_set", "roi"]) as file:
-            for roi in map(str, file["roi"].to_numpy()):
-                compared = compare_sets(file.sel(roi=roi).load(), of_model, left_name=path, right_name=model_rdm)
-                table = compared.to_dataframe().reset_index()
-                parts.append(table.assign(model=model, roi=roi, subject=subject)[SCORE_COLUMNS])
+            of_rois = file.load()
+        for roi in map(str, of_rois["roi"].to_numpy()):
+            compared = compare_sets(of_rois.sel(roi=roi), of_model, left_name=path, right_name=model_rdm)
+            table = compared.to_dataframe().reset_index()
+            parts.append(table.assign(model=model, roi=roi, subject=subject)[SCORE_COLUMNS])
     write_table(pd.concat(parts, ignore_index=True), scores)
 
 

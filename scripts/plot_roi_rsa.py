@@ -4,8 +4,9 @@ import pandas as pd
 
 from capcortex.figures.roi import draw_roi_rsa, plotted_numbers
 from capcortex.figures.style import save_figure
-from capcortex.inference.group import SCORE_COLUMNS, is_shared
+from capcortex.inference.group import is_shared
 from capcortex.jobs import job
+from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
 
 

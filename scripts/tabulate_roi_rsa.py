@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from capcortex.inference.group import CEILING_COLUMNS, SCORE_COLUMNS, tabulate_group
+from capcortex.inference.group import CEILING_COLUMNS, tabulate_group
 from capcortex.jobs import job
+from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
 
 if __name__ == "__main__":

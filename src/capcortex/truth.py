@@ -201,7 +201,7 @@ def check_truth(
     bound
         Equivalence bound of nulls, in units of the correlation.
     scores
-        Scores of all models (rows of `capcortex.inference.group.SCORE_COLUMNS`).
+        Scores of all models (rows of `capcortex.rsa.rdm.SCORE_COLUMNS`).
     ceilings
         Rows of `capcortex.inference.group.CEILING_COLUMNS`.
     expectation

@@ -9,13 +9,13 @@ from capcortex.inference.ceilings import between_subject_ceiling
 from capcortex.inference.group import (
     CEILING_COLUMNS,
     NOBODY,
-    SCORE_COLUMNS,
     ceiling_interval,
     is_shared,
     ratio_interval,
     tabulate_ceilings,
     tabulate_group,
 )
+from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
 
 SUBJECTS = ["subj01", "subj02", "subj03"]

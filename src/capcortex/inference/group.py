@@ -7,7 +7,6 @@ from capcortex.inference.ceilings import between_subject_ceiling
 from capcortex.inference.intervals import Interval, jackknife_interval, mean_interval
 from capcortex.inference.tests import false_discovery_adjusted, one_sample_t
 
-SCORE_COLUMNS = ["model", "roi", "subject", "image_set", "r", "n_pairs"]
 CEILING_COLUMNS = ["roi", "image_set", "left_out", "subject", "lower", "upper"]
 NOBODY = "nobody"
 BOUNDS = ("lower", "upper")
@@ -101,7 +100,7 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     Parameters
     ----------
     scores
-        Rows of `SCORE_COLUMNS`.
+        Rows of `capcortex.rsa.rdm.SCORE_COLUMNS`.
     ceilings
         Rows of `tabulate_ceilings`.
     confidence

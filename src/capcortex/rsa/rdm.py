@@ -10,6 +10,9 @@ from scipy.spatial.distance import pdist
 
 from capcortex.ids import positions, require_equal
 
+SCORE_COLUMNS = ["model", "roi", "subject", "image_set", "r", "n_pairs"]
+"""Columns of a table with one score for each model, region, subject and image set."""
+
 DISTANCES = ("correlation", "cosine", "euclidean", "absolute")
 
 
