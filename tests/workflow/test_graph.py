@@ -171,7 +171,9 @@ def test_every_config_key_is_commented_and_documented() -> None:
 def test_readme_commands_exist() -> None:
     readme = (ROOT / "README.md").read_text()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    for target in re.findall(r"`?make (?:-s )?([a-z-]+)", readme):
+    named = re.findall(r"(?:^|`|> )make (?:-s )?([a-z-]+)", readme, re.M)
+    assert {"study", "test", "lint"} <= set(named)
+    for target in named:
         assert target in targets, target
     for path in re.findall(r"\]\(([^)#:]+)\)", readme):
         assert (ROOT / path).exists(), path
