@@ -7,7 +7,7 @@ BIN := .venv/bin
 CONFIG ?=
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/default --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: study test test-slow lint format bench subjects clean
+.PHONY: study test test-slow lint format bench subjects unlock clean
 
 study: .venv/study
 	$(SNAKEMAKE)
@@ -37,12 +37,16 @@ format: .venv/dev
 bench: .venv/dev
 	$(BIN)/python bench/run.py
 
+# After a run was killed: wait until the jobs that it had started have ended, then `make unlock` and run again.
+unlock: .venv/study
+	$(SNAKEMAKE) --unlock
+
 # The table of subjects that fits a number of captioned images: make subjects IMAGES=2000 > config/my_subjects.tsv
 subjects: .venv/study
-	@$(BIN)/python -m capcortex.nsd.miniature.fit $(IMAGES)
+	@$(BIN)/python -m capcortex.nsd.miniature.fit $(or $(IMAGES),$(error make subjects IMAGES=<number of captioned images>))
 
 clean:
-	rm -rf results/* resources/* logs benchmarks .snakemake
+	git clean -fdXq results resources logs benchmarks .snakemake
 
 .venv/study: requirements/study.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'

@@ -17,7 +17,7 @@ def main(
     features: Path,
     model: dict[str, Any],
     encoder: dict[str, Any] | None,
-    seed: int,
+    seed: int | None,
     cache: Path,
 ) -> None:
     array = build_model(

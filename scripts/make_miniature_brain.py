@@ -2,13 +2,8 @@
 
 from pathlib import Path
 
-import yaml
-
 from capcortex.jobs import job
 from capcortex.nsd.miniature.brain import write_subject
-
-# The twins of the betas in NSD's other formats are large, so one subject has them.
-SUBJECT_WITH_TWINS = "subj01"
 
 if __name__ == "__main__":
     with job(snakemake):
@@ -19,7 +14,8 @@ if __name__ == "__main__":
             sessions=dict(snakemake.params.sessions),
             runs_per_session=snakemake.params.runs_per_session,
             betas_version=snakemake.params.betas_version,
-            truth=yaml.safe_load(Path(snakemake.input.truth).read_text(encoding="utf-8")),
+            truth=dict(snakemake.params.planted),
             seed=snakemake.params.seed,
-            twins=snakemake.params.subject == SUBJECT_WITH_TWINS,
+            # The twins of the betas in NSD's other formats are large, so one subject has them.
+            twins=snakemake.params.twins,
         )

@@ -19,7 +19,7 @@ def main(
     captions: str,
     features: str,
     image_sets: str,
-    brick: str,
+    brick: str | None,
     encoder: str,
     source: str,
     seed: int,
@@ -35,7 +35,8 @@ def main(
     table = load_captions(captions)
     table = table[table["id73k"].isin(shown["id73k"])].sort_values(["id73k", "position"])
     captions_of = {int(id73k): list(rows) for id73k, rows in table.groupby("id73k")["caption"]}
-    figure = draw_captions(shown, captions_of, read_pictures(brick, shown["id73k"]), encoder=encoder, source=source)
+    pictures = read_pictures(brick, shown["id73k"]) if brick else {}
+    figure = draw_captions(shown, captions_of, pictures, encoder=encoder, source=source)
     save_figure(figure, pdf, png)
     write_table(shown.assign(first_caption=[captions_of[id73k][0] for id73k in shown["id73k"]]), tsv)
 
@@ -46,7 +47,7 @@ if __name__ == "__main__":
             captions=snakemake.input.captions,
             features=snakemake.input.features,
             image_sets=snakemake.input.image_sets,
-            brick=snakemake.input.brick,
+            brick=next(iter(snakemake.input.brick), None),
             encoder=snakemake.params.encoder,
             source=snakemake.params.source,
             seed=snakemake.params.seed,

@@ -5,6 +5,7 @@ planned offline.
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,9 @@ import jsonschema
 import pandas as pd
 import yaml
 
+from capcortex.rsa.rdm import DISTANCES
 from capcortex.tables import read_table
+from capcortex.text.models import BUILDERS, NEED_ENCODER, NEED_FILE
 
 SUBJECT_COLUMNS = ["subject", "sessions", "trials_per_session", "image_sets"]
 MODEL_COLUMNS = ["model", "builder", "encoder", "path", "distance", "label", "description"]
@@ -123,9 +126,7 @@ def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
             raise ValueError(f"{path}: {column} {repeated.iloc[0]} occurs twice")
         for name in [config[key]] if isinstance(config[key], str) else config[key]:
             _require_known(name, list(table[column]), f"config.yaml: {key}", str(path))
-    for builder in ("sentence", "categories"):
-        if builder not in set(models["builder"]):
-            raise ValueError(f"{config['models_table']}: the sentinel needs a model with builder {builder!r}")
+    check_models(models, str(config["models_table"]))
     for name in sorted(set(models["encoder"].dropna()) - {"study"}):
         _require_known(
             name, list(encoders["encoder"]), f"{config['models_table']}: encoder", str(config["encoders_table"])
@@ -141,6 +142,66 @@ def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
         models=models,
         encoders=encoders,
     )
+
+
+def check_models(models: pd.DataFrame, table: str) -> None:
+    """Check every row of a model table, so that a slip shows before any job runs.
+
+    Raises
+    ------
+    ValueError
+        Naming the table, the model, the column, what was found and what is allowed.
+    """
+    for row in models.to_dict("records"):
+        name = str(row["model"])
+        where = f"{table}: model {name!r}"
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+            raise ValueError(
+                f"{where}: names are lower-case words and numbers joined by hyphens; they become file names"
+            )
+        _require_known(str(row["builder"]), list(BUILDERS), f"{where}: builder", "src/capcortex/text/models.py")
+        if row["builder"] == "rdm":
+            if not pd.isna(row["distance"]):
+                raise ValueError(f"{where}: builder 'rdm' brings its distances; leave the column distance empty")
+        else:
+            _require_known(str(row["distance"]), list(DISTANCES), f"{where}: distance", "src/capcortex/rsa/rdm.py")
+        for column, builders in (("encoder", NEED_ENCODER), ("path", NEED_FILE)):
+            if (row["builder"] in builders) == bool(pd.isna(row[column])):
+                needs = "needs" if row["builder"] in builders else "has no use for"
+                raise ValueError(
+                    f"{where}: builder {row['builder']!r} {needs} the column {column}; found {row[column]}"
+                )
+        if pd.isna(row["label"]):
+            raise ValueError(f"{where}: a label for figures is missing")
+    repeated = models["label"][models["label"].duplicated()]
+    if len(repeated):
+        raise ValueError(f"{table}: label {repeated.iloc[0]!r} occurs twice; figures could not tell the models apart")
+    for builder in ("sentence", "categories"):
+        if builder not in set(models["builder"]):
+            raise ValueError(f"{table}: the sentinel needs a model with builder {builder!r}")
+
+
+def require_files(files: Mapping[str, str]) -> None:
+    """Check that files which no rule makes are there, before Snakemake plans with them.
+
+    Snakemake takes a result whose input is missing, and which nothing could make anew, for finished; a wrong path would
+    pass unseen as long as older results lie about.
+
+    Parameters
+    ----------
+    files
+        For each path, where it is named.
+
+    Raises
+    ------
+    FileNotFoundError
+        Naming the first missing file, where it is named, and how many are missing.
+    """
+    missing = [path for path in files if not Path(path).exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"{missing[0]} does not exist; it is named by {files[missing[0]]} ({len(missing)} of {len(files)} files are missing)"
+        )
 
 
 def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:

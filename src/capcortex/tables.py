@@ -26,7 +26,10 @@ def read_table(path: str | Path, *, columns: list[str]) -> pd.DataFrame:
         comments = 0
         while handle.readline().startswith("#"):
             comments += 1
-    table = pd.read_csv(path, sep="\t", skiprows=comments, na_values=["", "n/a"], keep_default_na=False)
+    try:
+        table = pd.read_csv(path, sep="\t", skiprows=comments, na_values=["", "n/a"], keep_default_na=False)
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"{path}: an empty file; expected columns {', '.join(columns)}") from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise ValueError(f"{path}: column(s) {', '.join(missing)} missing; found {', '.join(map(str, table.columns))}")

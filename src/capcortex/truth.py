@@ -210,16 +210,19 @@ def check_truth(
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`; ``n`` counts the independent values behind the interval. Checks of models or regions that the
-        study leaves out have no row.
+        Columns `COLUMNS`; ``n`` counts the independent values behind the interval. Checks of models, regions or
+        ceilings that the study does not have get no row.
     """
     have = set(scores[["model", "roi"]].itertuples(index=False, name=None))
     rois = {roi for _, roi in have}
+    # A ceiling has an interval from three subjects on.
+    with_ceiling = ceilings["subject"].nunique() > 2
     wanted = [
         check
         for check in checks
         if check["roi"] in rois
         and all((check[key], check["roi"]) in have for key in ("model", "minus") if key in check)
+        and (with_ceiling or check["quantity"] not in ("ceiling", "ratio"))
     ]
     confidence = 1 - FAMILY_WISE_ERROR / max(len(wanted), 1)
     rows = []

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from capcortex.config import load_study
+from capcortex.config import check_models, load_study, require_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -192,3 +192,41 @@ def test_study_stands_for_the_studys_encoder(config):
 def test_sentinel_models_are_a_caption_model_in_use_and_the_categories(config):
     assert load_study(config, ROOT).sentinel_models == ("caption", "categories")
     assert load_study(config | {"models": ["random"]}, ROOT).sentinel_models == ("caption", "categories")
+
+
+MODEL_COLUMNS = ["model", "builder", "encoder", "path", "distance", "label"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"builder": "sentense"}, ["builder", "sentense", "'sentence'"]),
+        ({"distance": "corelation"}, ["distance", "corelation", "'correlation'"]),
+        ({"encoder": None}, ["needs the column encoder"]),
+        ({"path": "x.tsv"}, ["no use for the column path"]),
+        ({"builder": "features", "encoder": None}, ["needs the column path"]),
+        ({"builder": "rdm", "encoder": None, "path": "x.nc"}, ["leave the column distance empty"]),
+        ({"label": None}, ["label"]),
+        ({"label": "Categories"}, ["'Categories' occurs twice"]),
+        ({"model": "../x"}, ["../x", "file names"]),
+        ({"model": "a+b"}, ["a+b", "file names"]),
+    ],
+)
+def test_every_row_of_the_model_table_is_checked(change, words):
+    rows = [
+        dict(zip(MODEL_COLUMNS, ("caption", "sentence", "study", None, "correlation", "Captions"), strict=True))
+        | change,
+        dict(zip(MODEL_COLUMNS, ("categories", "categories", None, None, "correlation", "Categories"), strict=True)),
+    ]
+    with pytest.raises(ValueError) as caught:
+        check_models(pd.DataFrame(rows), "models.tsv")
+    for word in ["models.tsv", *words]:
+        assert word in str(caught.value)
+
+
+def test_missing_files_are_named_with_their_place(tmp_path):
+    there = tmp_path / "there.tsv"
+    there.touch()
+    require_files({str(there): "config key a"})
+    with pytest.raises(FileNotFoundError, match=r"gone\.tsv does not exist; it is named by config key b \(1 of 2"):
+        require_files({str(there): "config key a", str(tmp_path / "gone.tsv"): "config key b"})

@@ -95,3 +95,25 @@ def test_distance_counts_standard_deviations_of_the_shifts(rng):
         shifted.append(caption_category_sentinel(moved, categories, sets, n_shifts=2).r)
     assert seen.r_shifted_by_one == pytest.approx(shifted[0], abs=1e-12)
     assert seen.distance_in_sd == pytest.approx((seen.r - np.mean(shifted)) / np.std(shifted, ddof=1), rel=1e-9)
+
+
+def test_a_third_of_the_captions_misplaced_is_seen_however_many_sets(rng):
+    # Many sets make the spread over shifts tiny, so distance alone would still pass; the agreement itself has dropped.
+    captions, categories, _ = planted(rng, n_images=600, noise=2.5)
+    ids = captions["id73k"].to_numpy()
+    sets = np.sort(np.array([rng.choice(ids, 60, replace=False) for _ in range(60)]), axis=1)
+    whole = caption_category_sentinel(captions, categories, sets)
+    values = captions.to_numpy().copy()
+    wrong = rng.choice(ids.size, int(0.4 * ids.size), replace=False)
+    values[wrong] = values[(wrong + 1) % ids.size]
+    seen = caption_category_sentinel(captions.copy(data=values), categories, sets)
+    assert whole.ok is True
+    assert seen.distance_in_sd > CLEARLY
+    assert seen.r < 0.6 * whole.r
+    assert seen.ok is False
+
+
+def test_too_few_images_for_the_shifts_are_refused(rng):
+    captions, categories, sets = planted(rng, n_images=40)
+    with pytest.raises(ValueError, match="too few"):
+        caption_category_sentinel(captions, categories, sets, n_shifts=40)

@@ -10,10 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from running import ROOT, run_snakemake
+import yaml
+from running import ROOT, TINY, run_snakemake
 
-from capcortex.tables import read_table
+from capcortex.tables import read_table, write_table
 from capcortex.verdict import verdict
+
+SUBJECTS = ["subj01", "subj02", "subj03"]
+MODELS = ["caption", "categories", "caption-length", "random", "picture-attributes"]
 
 
 def script(name: str):
@@ -106,8 +110,6 @@ def test_captions_shifted_by_one_image_stop_at_the_sentinel(tiny_study: Path, tm
 def test_captions_shifted_by_one_image_fail_the_check(tiny_study: Path, tmp_path: Path) -> None:
     """Past the sentinel, the planted effects of captions are not found either, and the nulls stay as they are."""
     results = tiny_study / "results"
-    subjects = ["subj01", "subj02", "subj03"]
-    models = ["caption", "categories", "caption-length", "random", "picture-attributes"]
     rdm, scores = tmp_path / "rdm.nc", tmp_path / "scores.tsv"
     script("compute_model_rdm").main(
         features=str(shifted_features(tiny_study, tmp_path)),
@@ -117,30 +119,13 @@ def test_captions_shifted_by_one_image_fail_the_check(tiny_study: Path, tmp_path
     )
     script("compare_roi_rdms").main(
         model_rdm=str(rdm),
-        roi_rdms=[str(results / f"rdms/rois/{subject}_space-fsaverage.nc") for subject in subjects],
+        roi_rdms=[str(results / f"rdms/rois/{subject}_space-fsaverage.nc") for subject in SUBJECTS],
         model="caption",
-        subjects=subjects,
+        subjects=SUBJECTS,
         scores=str(scores),
     )
-    others = [str(results / f"rsa/{model}_space-fsaverage.tsv") for model in models[1:]]
-    script("check_truth").main(
-        truth=str(ROOT / "config/truth.yaml"),
-        latents=str(tiny_study / "resources/miniature/truth/latents.nc"),
-        surfaces=[str(tiny_study / f"resources/miniature/truth/{subject}_surface.nc") for subject in subjects],
-        responses=[
-            str(tiny_study / f"resources/nsd/nsddata/ppdata/{subject}/behav/responses.tsv") for subject in subjects
-        ],
-        models=[str(rdm), *(str(results / f"rdms/models/{model}.nc") for model in models[1:])],
-        scores=[str(scores), *others],
-        ceilings=str(results / "rsa/ceilings_space-fsaverage.tsv"),
-        subjects=subjects,
-        seed=1,
-        check=str(tmp_path / "check.tsv"),
-    )
+    after = run_check(tiny_study, SUBJECTS, tmp_path / "check.tsv", scores={"caption": scores}, rdms={"caption": rdm})
     before = read_table(results / "check.tsv", columns=["check", "roi", "kind", "ok"]).set_index(
-        ["check", "roi", "kind"]
-    )
-    after = read_table(tmp_path / "check.tsv", columns=["check", "roi", "kind", "ok"]).set_index(
         ["check", "roi", "kind"]
     )
     effects = [row for row in after.index if row[0] == "caption" and row[2] == "effect"]
@@ -162,6 +147,90 @@ def test_one_more_model_touches_no_beta(tiny_study: Path) -> None:
     planned = set(re.findall(r"^(\w+) +\d+$", done.stdout, re.M))
     assert {"embed_model", "compute_model_rdm", "compare_roi_rdms"} <= planned
     assert not {name for name in planned if "surface" in name or "miniature" in name or name == "compute_roi_rdm"}
+
+
+def run_check(
+    tiny_study: Path, subjects: list[str], check: Path, *, scores: dict[str, Path], rdms: dict[str, Path]
+) -> pd.DataFrame:
+    """Run the check on some of the subjects, with some of the models' files replaced."""
+    results, truth = tiny_study / "results", tiny_study / "resources/miniature/truth"
+    of_subjects = check.with_name("ceilings.tsv")
+    ceilings = read_table(results / "ceilings/rois_space-fsaverage.tsv", columns=["subject"])
+    write_table(ceilings[ceilings["subject"].isin(subjects)] if len(subjects) > 2 else ceilings.iloc[:0], of_subjects)
+    found = {model: results / f"rsa/{model}_space-fsaverage.tsv" for model in MODELS} | scores
+    for model, path in found.items():
+        table = read_table(path, columns=["subject"])
+        found[model] = check.with_name(f"{model}.tsv")
+        write_table(table[table["subject"].isin(subjects)], found[model])
+    made = {model: results / f"rdms/models/{model}.nc" for model in MODELS} | rdms
+    script("check_truth").main(
+        truth=str(ROOT / "config/truth.yaml"),
+        latents=str(truth / "latents.nc"),
+        surfaces=[str(truth / f"{subject}_surface.nc") for subject in subjects],
+        responses=[
+            str(tiny_study / f"resources/nsd/nsddata/ppdata/{subject}/behav/responses.tsv") for subject in subjects
+        ],
+        models=[str(made[model]) for model in MODELS],
+        scores=[str(found[model]) for model in MODELS],
+        ceilings=str(of_subjects),
+        subjects=subjects,
+        seed=1,
+        check=str(check),
+    )
+    return read_table(check, columns=["check", "roi", "kind", "ok"]).set_index(["check", "roi", "kind"])
+
+
+@pytest.mark.parametrize("subjects", [SUBJECTS[:1], SUBJECTS[:2]], ids=["one", "two"])
+def test_without_a_ceiling_the_check_has_no_rows_of_ceilings(
+    tiny_study: Path, tmp_path: Path, subjects: list[str]
+) -> None:
+    table = run_check(tiny_study, subjects, tmp_path / "check.tsv", scores={}, rdms={})
+    assert len(table) > 5
+    assert not [row for row in table.index if "ceiling" in row[0]]
+
+
+def test_a_file_that_is_named_and_missing_stops_a_finished_study(tiny_study: Path, tmp_path: Path) -> None:
+    """Snakemake would take the older results for finished, and say that there is nothing to do."""
+    models = tmp_path / "models.tsv"
+    row = "mine\tfeatures\t\tno_such_file.tsv\teuclidean\tMine\tmy own\n"
+    models.write_text((ROOT / "config/models.tsv").read_text() + row)
+    for arguments, words in (
+        ([f"models_table={models}", "models=[caption,mine]"], ["no_such_file.tsv", "model mine"]),
+        (["miniature={captions: nix.json}"], ["nix.json", "miniature: captions"]),
+        (["source=local", f"local={{nsd: {tmp_path}}}"], ["nsd_expdesign.mat", "local: nsd"]),
+    ):
+        done = run_snakemake(tiny_study, "--dry-run", "--config", *arguments)
+        assert done.returncode != 0
+        for word in words:
+            assert word in done.stdout + done.stderr
+
+
+def test_another_check_or_atlas_makes_no_new_brains(tiny_study: Path, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.yaml"
+    truth.write_text(
+        (ROOT / "config/truth.yaml").read_text().replace("equivalence_bound: 0.05", "equivalence_bound: 0.04")
+    )
+    overlay = tmp_path / "overlay.yaml"
+    tiny = yaml.safe_load(TINY.read_text())
+    tiny["miniature"]["truth"] = str(truth)
+    tiny["rois"]["Kastner2015"] = ["hV4"]
+    overlay.write_text(yaml.safe_dump(tiny))
+    done = run_snakemake(tiny_study, "--dry-run", config=overlay)
+    planned = set(re.findall(r"^(\w+) +\d+$", done.stdout, re.M))
+    assert {"compute_roi_rdm", "check_truth"} <= planned
+    assert not {name for name in planned if "miniature" in name or "surface" in name or name == "embed_model"}
+
+
+def test_the_verdict_reads_no_check_beside_real_data(tiny_study: Path, tmp_path: Path) -> None:
+    (tmp_path / "provenance").mkdir()
+    record = json.loads((tiny_study / "results/provenance/plot_roi_rsa.json").read_text())
+    record["params"]["source"] = "local"
+    (tmp_path / "provenance/plot_roi_rsa.json").write_text(json.dumps(record))
+    for name in ("sentinel.tsv", "check.tsv"):
+        (tmp_path / name).write_bytes((tiny_study / "results" / name).read_bytes())
+    text, ok = verdict(tmp_path)
+    assert ok
+    assert "planted effects" not in text
 
 
 def test_a_report_can_be_made_and_opened_without_a_network(tiny_study: Path, tmp_path: Path) -> None:

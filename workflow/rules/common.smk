@@ -1,11 +1,15 @@
 """What all rules share: the checked study, the files of NSD, and digests of the code that a script runs."""
 
 import functools
+from pathlib import Path
 
-from capcortex.config import load_study
+import yaml
+
+from capcortex.config import load_study, require_files
 from capcortex.digests import code_digest
 from capcortex.nsd import layout
 from capcortex.nsd.betas import averaging_memory_mb, extraction_memory_mb
+from capcortex.text.models import SEEDED
 
 STUDY = load_study(config, STUDY_FOLDER)
 
@@ -79,21 +83,26 @@ def averaging_mem_mb(wildcards, attempt):
     )
 
 
-def atlas_labels(wildcards=None):
-    """Label files of all atlases in use, left and right."""
+def atlas_labels(atlases):
+    """Label files of atlases on fsaverage, left and right."""
     return [
         nsd_file(layout.surface_label("fsaverage", hemisphere, atlas))
-        for atlas in STUDY.config["rois"]
+        for atlas in atlases
         for hemisphere in layout.HEMISPHERES
     ]
 
 
-def atlas_names(wildcards=None):
-    """Files with the region names of all atlases in use."""
-    return [
-        nsd_file(layout.label_names("fsaverage", atlas))
-        for atlas in STUDY.config["rois"]
-    ]
+def atlas_names(atlases):
+    """Files with the region names of atlases on fsaverage."""
+    return [nsd_file(layout.label_names("fsaverage", atlas)) for atlas in atlases]
+
+
+def image_brick():
+    """The file with all pictures. A copy of the real NSD may lack it: 37 GB that one figure can do without."""
+    path = nsd_file(layout.IMAGE_BRICK)
+    return (
+        [path] if STUDY.config["source"] == "miniature" or Path(path).exists() else []
+    )
 
 
 def own_model_file(wildcards):
@@ -117,3 +126,52 @@ N_IMAGE_SETS = (
 )
 # Distances of one model or region over all image sets, in MB.
 RDM_MB = N_IMAGE_SETS * STUDY.config["image_set_size"] ** 2 * 8 / 2**20
+
+
+def files_nobody_makes():
+    """Files that the study reads and no rule makes, with the place where each is named."""
+    files = {}
+    for model in STUDY.model_names:
+        path = STUDY.model_row(model)["path"]
+        if path and not path.startswith("resources/miniature/"):
+            files[path] = f"{STUDY.config['models_table']}, model {model}"
+    if STUDY.config["acceptance_table"]:
+        files[study_file(STUDY.config["acceptance_table"])] = (
+            "config key acceptance_table"
+        )
+    if STUDY.config["source"] == "miniature":
+        files[study_file(STUDY.config["miniature"]["truth"])] = (
+            "config key miniature: truth"
+        )
+        if STUDY.config["miniature"]["captions"]:
+            files[STUDY.config["miniature"]["captions"]] = (
+                "config key miniature: captions"
+            )
+    else:
+        keys = [layout.EXPERIMENT_DESIGN, layout.STIMULUS_TABLE]
+        keys += [
+            layout.annotations(kind, split)
+            for kind in ("captions", "instances")
+            for split in layout.SPLITS
+        ]
+        keys += [layout.responses(subject) for subject in STUDY.subject_names]
+        keys += [
+            layout.surface_betas(
+                subject, STUDY.config["betas_version"], session, hemisphere
+            )
+            for subject in STUDY.subject_names
+            for session in STUDY.sessions(subject)
+            for hemisphere in layout.HEMISPHERES
+        ]
+        paths = (
+            [nsd_file(key) for key in keys]
+            + atlas_labels(STUDY.config["rois"])
+            + atlas_names(STUDY.config["rois"])
+        )
+        files |= dict.fromkeys(
+            paths, "config key local: nsd (docs/real-nsd.md lists what must be there)"
+        )
+    return files
+
+
+require_files(files_nobody_makes())

@@ -109,7 +109,7 @@ rule plot_captions:
         captions=rules.prepare_captions.output.captions,
         features=f"results/models/features/{STUDY.sentinel_models[0]}.nc",
         image_sets=rules.draw_image_sets.output.image_sets,
-        brick=nsd_file(layout.IMAGE_BRICK),
+        brick=image_brick(),
     output:
         pdf=report(
             "results/figures/captions.pdf",

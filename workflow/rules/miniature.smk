@@ -8,6 +8,14 @@ MINIATURE_SESSIONS = {
 }
 
 if STUDY.config["source"] == "miniature":
+    # What shapes the brains is a parameter, so that another check in the truth file makes no new brains.
+    PLANTED = {
+        key: value
+        for key, value in yaml.safe_load(
+            Path(study_file(STUDY.config["miniature"]["truth"])).read_text()
+        ).items()
+        if key not in ("checks", "equivalence_bound")
+    }
 
     rule make_miniature_experiment:
         """Draw scenes, phrase captions, render pictures, and plan who sees what when."""
@@ -60,8 +68,8 @@ if STUDY.config["source"] == "miniature":
     rule make_miniature_fsaverage:
         """Write the common cortex with its atlases."""
         output:
-            labels=atlas_labels(),
-            names=atlas_names(),
+            labels=atlas_labels(layout.ATLASES),
+            names=atlas_names(layout.ATLASES),
             surfaces=[
                 nsd_file(layout.surface("fsaverage", hemisphere, name))
                 for hemisphere in layout.HEMISPHERES
@@ -97,8 +105,6 @@ if STUDY.config["source"] == "miniature":
             input:
                 design=rules.make_miniature_experiment.output.design,
                 latents=rules.make_miniature_experiment.output.latents,
-                truth=study_file(STUDY.config["miniature"]["truth"]),
-                labels=rules.make_miniature_fsaverage.output.labels,
             output:
                 surface_betas=[
                     nsd_file(
@@ -138,6 +144,8 @@ if STUDY.config["source"] == "miniature":
                 root=lambda wildcards, output: nsd_root_of(output.brainmask),
                 truth_folder=subpath(output.surface_truth, parent=True),
                 subject=_subject,
+                twins=_subject == STUDY.subject_names[0],
+                planted=PLANTED,
                 sessions=MINIATURE_SESSIONS,
                 runs_per_session=STUDY.config["miniature"]["runs_per_session"],
                 betas_version=STUDY.config["betas_version"],

@@ -38,8 +38,8 @@ rule compute_roi_rdm:
     input:
         betas=rules.average_surface_repeats.output.betas,
         image_sets=rules.draw_image_sets.output.image_sets,
-        labels=atlas_labels,
-        names=atlas_names,
+        labels=atlas_labels(STUDY.config["rois"]),
+        names=atlas_names(STUDY.config["rois"]),
     output:
         rdm="results/rdms/rois/{subject}_space-fsaverage.nc",
     log:
@@ -104,7 +104,7 @@ rule estimate_roi_ceilings:
     input:
         rois=every_subject(rules.compute_roi_rdm.output.rdm),
     output:
-        ceilings="results/rsa/ceilings_space-fsaverage.tsv",
+        ceilings="results/ceilings/rois_space-fsaverage.tsv",
     log:
         "logs/estimate_roi_ceilings/estimate_roi_ceilings.log",
     benchmark:

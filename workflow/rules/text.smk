@@ -62,9 +62,15 @@ rule embed_model:
         * (15 + int(6 * input.size_mb)),
         disk_mb=lambda wildcards, input: 100 + int(60 * input.size_mb),
     params:
-        model=lambda wildcards: STUDY.model_row(wildcards.model),
+        model=lambda wildcards: {
+            key: STUDY.model_row(wildcards.model)[key] for key in ("model", "builder")
+        },
         encoder=lambda wildcards: STUDY.encoder_row(wildcards.model),
-        seed=STUDY.config["seed"],
+        seed=lambda wildcards: (
+            STUDY.config["seed"]
+            if STUDY.model_row(wildcards.model)["builder"] in SEEDED
+            else None
+        ),
         cache="resources/sentence_vectors",
         code=script_digest("embed_model.py"),
         provenance="results/provenance",

@@ -138,7 +138,7 @@ def draw_captions(
     captions
         Captions of every shown ``id73k``, in their order.
     pictures
-        Picture of every shown ``id73k``.
+        Pictures by ``id73k``; a shown image without one leaves its place empty.
     encoder
         Name of the sentence encoder, for the note.
     source
@@ -172,7 +172,8 @@ def draw_captions(
             left = {EXAMPLE: EDGE, FAR: far_left}.get(row.shown_as, near_left + (row.rank - 1) * (NEAR_CELL + GAP))
             label = f"{row.example} {row.shown_as} {row.rank} {row.id73k}"
             axes = add_panel(figure, label, (left, top - PICTURE, PICTURE, PICTURE))
-            axes.imshow(pictures[row.id73k], interpolation="auto")
+            if row.id73k in pictures:
+                axes.imshow(pictures[row.id73k], interpolation="auto")
             axes.set_axis_off()
             if row.shown_as == EXAMPLE:
                 write(left + PICTURE + 0.1, top, "\n".join(_listed(captions[row.id73k])), fontsize=TEXT_SIZE)

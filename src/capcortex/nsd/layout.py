@@ -6,6 +6,9 @@ Subjects are ``subj01`` .. ``subj08``; sessions count from 1; hemispheres are ``
 
 HEMISPHERES = ("lh", "rh")
 SPLITS = ("train2017", "val2017")
+ATLASES = ("streams", "nsdgeneral", "Kastner2015", "HCP_MMP1", "corticalsulc")
+"""Atlases on fsaverage that the miniature has; those of single subjects (prf-*, floc-*) are on native surfaces only."""
+
 BETAS_VERSIONS = ("betas_assumehrf", "betas_fithrf", "betas_fithrf_GLMdenoise_RR")
 
 EXPERIMENT_DESIGN = "nsddata/experiments/nsd/nsd_expdesign.mat"

@@ -11,7 +11,11 @@ from capcortex.rsa.rdm import compare_rdms, pair_distances
 
 N_SHIFTS = 20
 CLEARLY = 5.0
-"""The sentinel passes when the true pairing lies this many standard deviations above the shifted ones."""
+"""How many standard deviations the true pairing must lie above the shifted ones."""
+
+LEAST_R = 0.15
+"""Least correlation of the true pairing. Real captions reach 0.2 to 0.4 and the miniature's 0.3; were a third of the images to
+carry the captions of a neighbour, half of the correlation would be gone, however many image sets are averaged."""
 
 
 class Sentinel(NamedTuple):
@@ -26,7 +30,7 @@ class Sentinel(NamedTuple):
     distance_in_sd : float
         ``r`` minus the mean over shifts by 1, 2, .. images, in standard deviations over these shifts.
     ok : bool
-        Whether ``distance_in_sd`` is above `CLEARLY`.
+        Whether ``r`` is above `LEAST_R` and ``distance_in_sd`` above `CLEARLY`.
     """
 
     r: float
@@ -81,4 +85,4 @@ def caption_category_sentinel(
         means.append(float(np.nanmean(scores)))
     shifted = np.array(means[1:])
     distance = float((means[0] - shifted.mean()) / shifted.std(ddof=1))
-    return Sentinel(means[0], means[1], distance, distance > CLEARLY)
+    return Sentinel(means[0], means[1], distance, distance > CLEARLY and means[0] > LEAST_R)

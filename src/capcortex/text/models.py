@@ -48,7 +48,7 @@ class Material:
     encoder
         The model's sentence encoder, or none.
     seed
-        The study's seed.
+        The study's seed; none for builders that draw nothing.
     path
         The model's own file, or none.
     cache_folder
@@ -58,7 +58,7 @@ class Material:
     captions: pd.DataFrame
     categories: pd.DataFrame
     encoder: Encoder | None = None
-    seed: int = 0
+    seed: int | None = None
     path: Path | None = None
     cache_folder: Path | None = None
 
@@ -74,7 +74,7 @@ def build_model(
     encoder: Mapping[str, Any] | None,
     captions: pd.DataFrame,
     categories: pd.DataFrame,
-    seed: int,
+    seed: int | None,
     path: str | Path | None,
     cache_folder: str | Path | None,
 ) -> xr.DataArray:
@@ -144,7 +144,7 @@ def build_model(
         "encoder_revision": "none" if used is None else _text(used.get("revision")) or "none",
         "encoder_fingerprint": "none" if loaded is None else loaded.fingerprint,
         "coco_captions": coco_captions if used is None else _text(used.get("coco_captions")) or "unknown",
-        "seed": seed,
+        "seed": "none" if seed is None else seed,
         **array.attrs,
     }
     return array
@@ -202,7 +202,7 @@ def scrambled_features(material: Material) -> xr.DataArray:
     (``n_captions_without_words``).
     """
     captions = material.captions
-    texts = scrambled_captions(captions, material.seed)
+    texts = scrambled_captions(captions, _seed(material))
     without = sum(not words(caption) for caption in captions["caption"])
     vectors = _mean_of_texts(material, captions["id73k"].to_numpy(), texts)
     return _features(material.id73k, vectors, n_captions_without_words=without)
@@ -267,10 +267,10 @@ def category_features(material: Material) -> xr.DataArray:
 
 def random_features(material: Material, *, n_features: int = RANDOM_FEATURES) -> xr.DataArray:
     """Draw standard normal numbers that depend on the seed and the image alone: a model that knows nothing."""
-    ids = material.id73k
+    ids, seed = material.id73k, _seed(material)
     values = np.empty((ids.size, n_features), np.float32)
     for row, id73k in enumerate(ids.tolist()):
-        values[row] = random_generator(material.seed, "random", id73k).standard_normal(n_features)
+        values[row] = random_generator(seed, "random", id73k).standard_normal(n_features)
     return _features(ids, values)
 
 
@@ -387,8 +387,15 @@ BUILDERS: dict[str, Callable[[Material], xr.DataArray]] = {
     "features": file_features,
     "rdm": file_rdm,
 }
+SEEDED = ("scrambled", "random")
 NEED_ENCODER = ("sentence", "word-average", "scrambled")
 NEED_FILE = ("features", "rdm")
+
+
+def _seed(material: Material) -> int:
+    if material.seed is None:
+        raise ValueError(f"a seed is needed by the builders {', '.join(SEEDED)}")
+    return material.seed
 
 
 def _features(ids: Ids, values: NDArray[Any], names: list[str] | None = None, **attrs: Any) -> xr.DataArray:
@@ -455,7 +462,7 @@ def _own_arrays(path: Path, name: str, *, dims: tuple[str, str]) -> dict[str, ND
                 found = ", ".join(f"{key}{dataset[key].dims}" for key in dataset.variables)
                 if name in content and dataset[name].dims != dims:
                     raise ValueError(f"{name} has dimensions {dataset[name].dims}, expected {dims}")
-    except (ValueError, OSError, BadZipFile) as error:
+    except (ValueError, TypeError, OSError, EOFError, BadZipFile) as error:
         raise ValueError(
             f"{path}: cannot be used ({error}); expected arrays of numbers 'id73k' and '{name}'"
         ) from error
@@ -463,6 +470,8 @@ def _own_arrays(path: Path, name: str, *, dims: tuple[str, str]) -> dict[str, ND
     missing = [key for key in expected if key not in content]
     if missing:
         raise ValueError(f"{path}: lacks {', '.join(missing)}; found {found}; expected {', '.join(expected)}")
+    if content[name].size == 0:
+        raise ValueError(f"{path}: {name} is empty")
     if content[name].dtype.kind not in "iuf":
         raise ValueError(f"{path}: {name} is of type {content[name].dtype}, expected numbers")
     return content

@@ -32,11 +32,15 @@ def fit_design(n_images: int) -> Fit:
     Raises
     ------
     ValueError
-        If there are fewer than the 250 images of one session.
+        If there are fewer than 257 images.
     """
     per_session = TRIALS_PER_SESSION // REPEATS
-    if n_images < per_session:
-        raise ValueError(f"one session shows {per_session} images three times; {n_images} are too few")
+    least = per_session + N_SUBJECTS - 1
+    if n_images < least:
+        raise ValueError(
+            f"{n_images} images are too few: a session shows each subject {per_session} images three times, at least one of "
+            f"them nobody else's, which takes {least} images"
+        )
     sessions = 1
     while True:
         per_subject = sessions * per_session
