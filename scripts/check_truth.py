@@ -24,6 +24,7 @@ def main(
     ceilings: str,
     subjects: list[str],
     seed: int,
+    made_up_captions: bool,
     check: str,
 ) -> None:
     planted = yaml.safe_load(Path(truth).read_text(encoding="utf-8"))
@@ -42,7 +43,7 @@ def main(
         seed,
     )
     table = check_truth(
-        planted["checks"],
+        [row for row in planted["checks"] if made_up_captions or not row.get("only_made_up_captions")],
         planted["equivalence_bound"],
         pd.concat(found, ignore_index=True),
         read_table(ceilings, columns=CEILING_COLUMNS),
@@ -63,5 +64,6 @@ if __name__ == "__main__":
             ceilings=snakemake.input.ceilings,
             subjects=list(snakemake.params.subjects),
             seed=snakemake.params.seed,
+            made_up_captions=snakemake.params.made_up_captions,
             check=snakemake.output.check,
         )

@@ -39,6 +39,7 @@ if STUDY.config["source"] == "miniature":
         params:
             subjects=STUDY.subject_names,
             seed=STUDY.config["miniature"]["seed"],
+            made_up_captions=STUDY.config["miniature"]["captions"] is None,
             code=script_digest("check_truth.py"),
             provenance="results/provenance",
         message:

@@ -14,8 +14,9 @@ CLEARLY = 5.0
 """How many standard deviations the true pairing must lie above the shifted ones."""
 
 LEAST_R = 0.15
-"""Least correlation of the true pairing. Real captions reach 0.2 to 0.4 and the miniature's 0.3; were a third of the images to
-carry the captions of a neighbour, half of the correlation would be gone, however many image sets are averaged."""
+"""Least correlation of the true pairing. With 1,000 real captioned photographs and all-MiniLM-L6-v2 it is 0.37, with the
+miniature's 0.34; were 40 % of the images to carry a neighbour's captions, more than half of it would be gone, and no number of
+image sets could hide that."""
 
 
 class Sentinel(NamedTuple):

@@ -1,0 +1,40 @@
+"""The planted truth is found: on ten seeds, and with real captions (`make test-slow`, three quarters of an hour on two cores)."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from running import run_snakemake
+
+from capcortex.tables import read_table
+
+CAPTIONS = "CAPCORTEX_CAPTIONS"
+
+
+def check_all_ok(folder: Path, overlay: dict, n_rows: int) -> None:
+    config = folder / "overlay.yaml"
+    config.write_text(yaml.safe_dump(overlay))
+    done = run_snakemake(folder, "--", "results/check.tsv", config=config)
+    assert done.returncode == 0, done.stderr[-3000:]
+    check = read_table(folder / "results/check.tsv", columns=["check", "roi", "kind", "ok"])
+    assert len(check) == n_rows
+    missed = check[check["ok"] != "yes"]
+    assert missed.empty, missed.to_string()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 11))
+def test_the_truth_is_found_on_the_first_ten_seeds(seed: int, tmp_path: Path) -> None:
+    """None of them was chosen."""
+    check_all_ok(tmp_path, {"seed": seed, "miniature": {"seed": seed}}, n_rows=32)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CAPTIONS not in os.environ, reason=f"{CAPTIONS} names no file with 1,000 captioned images")
+def test_the_truth_is_found_with_real_captions(tmp_path: Path) -> None:
+    overlay = {
+        "subjects_table": "config/subjects_1000-captions.tsv",
+        "miniature": {"runs_per_session": 12, "shared_images": 143, "captions": os.environ[CAPTIONS]},
+    }
+    check_all_ok(tmp_path, overlay, n_rows=29)
