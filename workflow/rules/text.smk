@@ -53,7 +53,13 @@ rule embed_model:
         "benchmarks/embed_model/{model}.tsv"
     conda:
         "../../envs/embed.yaml"
-    threads: 2
+    # Half of the cores for an encoder: two encoder models, or one and the betas, run side by side.
+    threads:
+        lambda wildcards: (
+            max(1, (workflow.cores or 8) // 2)
+            if STUDY.encoder_row(wildcards.model)
+            else 1
+        )
     resources:
         # Sentence vectors of all captions (768 float32 for each line of about 60 bytes), twice, beside torch and the model.
         mem_mb=lambda wildcards, input, attempt: attempt

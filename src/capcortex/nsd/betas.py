@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from capcortex.arrays import create_array, open_array
 from capcortex.ids import as_ids
@@ -161,6 +160,8 @@ def average_repeats(sessions: list[Path], output: Path, *, subject: str, incompl
     ValueError
         If an image does not occur three times over the sessions, or the sessions differ in their number of vertices.
     """
+    from scipy.sparse import csr_array
+
     if incomplete_vertices not in POLICIES:
         raise ValueError(f"incomplete_vertices: {incomplete_vertices!r} is not one of {', '.join(POLICIES)}")
     opened = [open_array(path, variables=["z", "id73k"]) for path in sessions]

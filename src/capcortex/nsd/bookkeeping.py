@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.io
 from numpy.typing import NDArray
 
 from capcortex.ids import Ids, as_ids, from_nsd_id, unique_ids
@@ -52,8 +51,10 @@ def read_experiment_design(path: str | Path) -> ExperimentDesign:
     ValueError
         Naming the file and the field that is missing or has the wrong shape.
     """
+    from scipy.io import loadmat
+
     try:
-        fields = scipy.io.loadmat(path)
+        fields = loadmat(path)
     except FileNotFoundError:
         raise
     except Exception as error:

@@ -6,7 +6,6 @@ An RDM is kept as the vector of its pairs in row-major upper-triangle order, and
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.spatial.distance import pdist
 
 from capcortex.ids import positions, require_equal
 
@@ -52,14 +51,17 @@ def pair_distances(patterns: NDArray[np.floating], distance: str) -> NDArray[np.
     bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
     if bad.size:
         raise ValueError(f"patterns: row {bad[0]} is not finite ({bad.size} of {len(x)} rows)")
+    if distance not in DISTANCES:
+        raise ValueError(f"distance {distance!r} is not one of {', '.join(DISTANCES)}")
+    if distance in ("euclidean", "absolute"):
+        from scipy.spatial.distance import pdist
+
     if distance == "euclidean":
         return pdist(x, "euclidean")
     if distance == "absolute":
         if x.shape[1] != 1:
             raise ValueError(f"distance 'absolute' is for scalars; found {x.shape[1]} features")
         return pdist(x, "cityblock")
-    if distance not in DISTANCES:
-        raise ValueError(f"distance {distance!r} is not one of {', '.join(DISTANCES)}")
     scale = np.abs(x).max(axis=1, initial=0)
     if distance == "correlation":
         x = x - x.mean(axis=1, keepdims=True)
