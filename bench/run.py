@@ -74,14 +74,15 @@ def bench_extraction(folder: Path, n_vertices: int = 163_842 // 4, n_trials: int
         lambda: extract_session(paths, trials, folder / "session.nc"),
         plain,
     )
+    # VmHWM belongs to the new program alone; getrusage would hand on the peak of the one that started it.
     code = (
-        "import resource, sys, numpy, pandas; from pathlib import Path; from capcortex.nsd.betas import extract_session;"
+        "import sys, numpy, pandas; from pathlib import Path; from capcortex.nsd.betas import extract_session;"
         f"trials = pandas.DataFrame({{'id73k': numpy.arange({n_trials}) // 3 + 1, 'showings': 3}});"
         "extract_session([Path(p) for p in sys.argv[2:]], trials, Path(sys.argv[1]));"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     command = [sys.executable, "-c", code, str(folder / "again.nc"), *map(str, paths)]
-    peak = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout) / 1024
     formula = extraction_memory_mb(n_trials)
     print(
         f"{'extract_session: peak memory / formula':75s} {peak:10.0f} MB {formula:10d} MB   ratio {peak / formula:.2f}"
