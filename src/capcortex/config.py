@@ -19,6 +19,9 @@ from capcortex.rsa.rdm import DISTANCES
 from capcortex.tables import read_table
 from capcortex.text.models import BUILDERS, NEED_ENCODER, NEED_FILE
 
+MINIATURE_FOLDER = "resources/miniature/"
+"""What the miniature's rules make beside NSD's tree; it says nothing about real images."""
+
 SUBJECT_COLUMNS = ["subject", "sessions", "trials_per_session", "image_sets"]
 MODEL_COLUMNS = ["model", "builder", "encoder", "path", "distance", "label", "description"]
 ENCODER_COLUMNS = ["encoder", "source", "revision", "coco_captions", "licence"]
@@ -136,6 +139,15 @@ def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
         raise ValueError(f"config.yaml: rois: a region name occurs twice: {', '.join(names)}")
     if config["source"] == "local" and not config["local"]["nsd"]:
         raise ValueError("config.yaml: local: nsd: the folder of your copy of NSD is needed when source is local")
+    if config["source"] == "local":
+        of_miniature = models["path"].fillna("").str.startswith(MINIATURE_FOLDER) & models["model"].isin(
+            config["models"]
+        )
+        if of_miniature.any():
+            name = models.loc[of_miniature, "model"].iloc[0]
+            raise ValueError(
+                f"config.yaml: models: {name!r} is a file of the miniature; leave it out when source is local"
+            )
     return Study(
         config=config,
         subjects=subjects.set_index("subject", drop=False).loc[list(config["subjects"])].reset_index(drop=True),

@@ -198,7 +198,11 @@ def test_a_file_that_is_named_and_missing_stops_a_finished_study(tiny_study: Pat
     for arguments, words in (
         ([f"models_table={models}", "models=[caption,mine]"], ["no_such_file.tsv", "model mine"]),
         (["miniature={captions: nix.json}"], ["nix.json", "miniature: captions"]),
-        (["source=local", f"local={{nsd: {tmp_path}}}"], ["nsd_expdesign.mat", "local: nsd"]),
+        (
+            ["source=local", f"local={{nsd: {tmp_path}}}", "models=[caption,categories]"],
+            ["nsd_expdesign.mat", "local: nsd"],
+        ),
+        (["source=local", f"local={{nsd: {tmp_path}}}"], ["picture-attributes", "leave it out"]),
     ):
         done = run_snakemake(tiny_study, "--dry-run", "--config", *arguments)
         assert done.returncode != 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from capcortex.config import load_study, require_files
+from capcortex.config import MINIATURE_FOLDER, load_study, require_files
 from capcortex.digests import code_digest
 from capcortex.nsd import layout
 from capcortex.nsd.betas import averaging_memory_mb, extraction_memory_mb
@@ -133,7 +133,7 @@ def files_nobody_makes():
     files = {}
     for model in STUDY.model_names:
         path = STUDY.model_row(model)["path"]
-        if path and not path.startswith("resources/miniature/"):
+        if path and not path.startswith(MINIATURE_FOLDER):
             files[path] = f"{STUDY.config['models_table']}, model {model}"
     if STUDY.config["acceptance_table"]:
         files[study_file(STUDY.config["acceptance_table"])] = (
