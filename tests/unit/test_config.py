@@ -103,7 +103,7 @@ def test_missing_key_is_named(config):
         ("confidence", 95, "confidence: 95 is greater than or equal to the maximum of 1"),
         ("confidence", 0, "confidence: 0 is less than or equal to the minimum of 0"),
         ("brain_distance", "absolute", "brain_distance: 'absolute' is not one of"),
-        ("incomplete_vertices", "drop", "incomplete_vertices: 'drop' is not one of"),
+        ("incomplete_data", "drop", "incomplete_data: 'drop' is not one of"),
         ("image_set_size", 100.5, "image_set_size: 100.5 is not of type 'integer'"),
         ("rois", {"streams": "early"}, "rois: streams: 'early' is not of type 'array'"),
         ("rois", {}, "rois: "),

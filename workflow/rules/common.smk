@@ -5,10 +5,20 @@ from pathlib import Path
 
 import yaml
 
-from capcortex.config import MINIATURE_FOLDER, load_study, require_files
+from capcortex.config import (
+    MINIATURE_FOLDER,
+    load_study,
+    require_files,
+    searchlight_batches,
+)
 from capcortex.digests import code_digest
 from capcortex.nsd import layout
-from capcortex.nsd.betas import averaging_memory_mb, extraction_memory_mb
+from capcortex.nsd.betas import averaging_memory_mb
+from capcortex.nsd.sessions import (
+    surface_extraction_memory_mb,
+    volume_extraction_memory_mb,
+)
+from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.text.models import SEEDED
 
 STUDY = load_study(config, STUDY_FOLDER)
@@ -18,6 +28,10 @@ wildcard_constraints:
     subject="|".join(STUDY.subject_names),
     model="|".join(STUDY.models["model"]),
     session=r"\d{2}",
+    space="|".join(layout.SPACES),
+    map="|".join(STUDY.maps),
+    block=r"\d{2}",
+    batch=r"[a-z0-9+-]+",
 
 
 @functools.cache
@@ -56,24 +70,39 @@ def session_betas(wildcards):
     ]
 
 
+def session_volume_betas(wildcards):
+    """Volume betas of a session, in the format that the config names."""
+    return nsd_file(
+        layout.volume_betas(
+            wildcards.subject,
+            STUDY.config["betas_version"],
+            int(wildcards.session),
+            suffix=STUDY.config["volume_betas"],
+        )
+    )
+
+
+def brain_mask(wildcards):
+    """Brain mask of a subject in the volume."""
+    return nsd_file(layout.volume_file(wildcards.subject, "brainmask"))
+
+
 def extracted_sessions(wildcards):
-    """Extracted sessions of a subject."""
+    """Extracted sessions of a subject in a space."""
     return [
-        f"results/betas/sessions/{wildcards.subject}_session-{session:02d}_space-fsaverage.nc"
+        f"results/betas/sessions/{wildcards.subject}_session-{session:02d}_space-{wildcards.space}.nc"
         for session in STUDY.sessions(wildcards.subject)
     ]
+
+
+def trials_per_session(wildcards):
+    return STUDY.subject_row(wildcards.subject)["trials_per_session"]
 
 
 def n_trials(wildcards):
     """Trials of a subject over all sessions."""
     row = STUDY.subject_row(wildcards.subject)
     return row["sessions"] * row["trials_per_session"]
-
-
-def extraction_mem_mb(wildcards, attempt):
-    return attempt * extraction_memory_mb(
-        STUDY.subject_row(wildcards.subject)["trials_per_session"]
-    )
 
 
 def averaging_mem_mb(wildcards, attempt):
@@ -163,6 +192,26 @@ def files_nobody_makes():
             for session in STUDY.sessions(subject)
             for hemisphere in layout.HEMISPHERES
         ]
+        if STUDY.config["searchlight"]["models"]:
+            for subject in STUDY.subject_names:
+                keys.append(layout.volume_file(subject, "brainmask"))
+                keys += [
+                    layout.volume_betas(
+                        subject,
+                        STUDY.config["betas_version"],
+                        session,
+                        suffix=STUDY.config["volume_betas"],
+                    )
+                    for session in STUDY.sessions(subject)
+                ]
+                keys += [
+                    layout.transform(subject, hemisphere, name)
+                    for hemisphere in layout.HEMISPHERES
+                    for name in (
+                        *(f"func1pt8-to-{depth}" for depth in layout.DEPTHS),
+                        "white-to-fsaverage",
+                    )
+                ]
         paths = (
             [nsd_file(key) for key in keys]
             + atlas_labels(STUDY.config["rois"])

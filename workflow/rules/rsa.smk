@@ -36,7 +36,7 @@ rule compute_model_rdm:
 rule compute_roi_rdm:
     """Dissimilarities of the images of every set in each region of a subject."""
     input:
-        betas=rules.average_surface_repeats.output.betas,
+        betas="results/betas/{subject}_space-fsaverage.nc",
         image_sets=rules.draw_image_sets.output.image_sets,
         labels=atlas_labels(STUDY.config["rois"]),
         names=atlas_names(STUDY.config["rois"]),
