@@ -134,6 +134,19 @@ def image_brick():
     )
 
 
+def fsaverage_surfaces():
+    """NSD's fsaverage, inflated, to draw maps on; nothing where a copy of NSD lacks it: then fsaverage5 is drawn."""
+    paths = [
+        nsd_file(layout.surface("fsaverage", hemisphere, name))
+        for name in ("inflated", "sulc")
+        for hemisphere in layout.HEMISPHERES
+    ]
+    at_hand = STUDY.config["source"] == "miniature" or all(
+        Path(path).exists() for path in paths
+    )
+    return paths if at_hand else []
+
+
 def own_model_file(wildcards):
     """The file of a model that the user brings; nothing for models that the study builds."""
     path = STUDY.model_row(wildcards.model)["path"]

@@ -223,3 +223,122 @@ rule compute_group_map:
         "Group map of {wildcards.map}"
     script:
         "../../scripts/compute_group_map.py"
+
+
+# Regions that maps outline: those of the first atlas of the config.
+OUTLINED = next(iter(STUDY.config["rois"]))
+
+
+def map_quantity(wildcards):
+    """What a subject's map holds, for the colour bar."""
+    if len(STUDY.maps[wildcards.map]) == 2:
+        return "difference of RDM correlations (Pearson r)"
+    return "RDM correlation (Pearson r)"
+
+
+rule plot_group_map:
+    """Group map on inflated and flat hemispheres: all of it, and what is significant."""
+    input:
+        group=rules.compute_group_map.output.group,
+        labels=atlas_labels([OUTLINED]),
+        names=atlas_names([OUTLINED])[0],
+        surfaces=fsaverage_surfaces(),
+    output:
+        pdf=report(
+            "results/figures/group-map_{map}.pdf",
+            caption="../report/group-map.rst",
+            category="Maps of the cortex",
+            subcategory="{map}",
+            labels={"figure": "Group map", "format": "PDF"},
+        ),
+        png=report(
+            "results/figures/group-map_{map}.png",
+            caption="../report/group-map.rst",
+            category="Maps of the cortex",
+            subcategory="{map}",
+            labels={"figure": "Group map", "format": "PNG"},
+        ),
+        tsv=report(
+            "results/figures/group-map_{map}.tsv",
+            caption="../report/group-map.rst",
+            category="Maps of the cortex",
+            subcategory="{map}",
+            labels={"figure": "Group map", "format": "numbers"},
+        ),
+    log:
+        "logs/plot_group_map/{map}.log",
+    benchmark:
+        "benchmarks/plot_group_map/{map}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+        disk_mb=20,
+    params:
+        title=lambda wildcards: STUDY.map_label(wildcards.map),
+        quantity=map_quantity,
+        rois=STUDY.config["rois"][OUTLINED],
+        false_discovery_rate=STUDY.config["false_discovery_rate"],
+        source=STUDY.config["source"],
+        code=script_digest("plot_group_map.py"),
+        provenance="results/provenance",
+    message:
+        "Figure: group map of {wildcards.map}"
+    script:
+        "../../scripts/plot_group_map.py"
+
+
+rule plot_subject_maps:
+    """Map of every subject on inflated and flat hemispheres."""
+    input:
+        maps=maps_of_subjects,
+        group=rules.compute_group_map.output.group,
+        labels=atlas_labels([OUTLINED]),
+        names=atlas_names([OUTLINED])[0],
+        surfaces=fsaverage_surfaces(),
+    output:
+        pdf=report(
+            "results/figures/subject-maps_{map}.pdf",
+            caption="../report/subject-maps.rst",
+            category="Maps of the cortex",
+            subcategory="{map}",
+            labels={"figure": "Maps of subjects", "format": "PDF"},
+        ),
+        png=report(
+            "results/figures/subject-maps_{map}.png",
+            caption="../report/subject-maps.rst",
+            category="Maps of the cortex",
+            subcategory="{map}",
+            labels={"figure": "Maps of subjects", "format": "PNG"},
+        ),
+        tsv=report(
+            "results/figures/subject-maps_{map}.tsv",
+            caption="../report/subject-maps.rst",
+            category="Maps of the cortex",
+            subcategory="{map}",
+            labels={"figure": "Maps of subjects", "format": "numbers"},
+        ),
+    log:
+        "logs/plot_subject_maps/{map}.log",
+    benchmark:
+        "benchmarks/plot_subject_maps/{map}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+        disk_mb=20,
+    params:
+        title=lambda wildcards: STUDY.map_label(wildcards.map),
+        quantity=map_quantity,
+        rois=STUDY.config["rois"][OUTLINED],
+        source=STUDY.config["source"],
+        code=script_digest("plot_subject_maps.py"),
+        provenance="results/provenance",
+    message:
+        "Figure: maps of subjects of {wildcards.map}"
+    script:
+        "../../scripts/plot_subject_maps.py"
