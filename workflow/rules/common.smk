@@ -173,7 +173,7 @@ RDM_MB = N_IMAGE_SETS * STUDY.config["image_set_size"] ** 2 * 8 / 2**20
 def files_nobody_makes():
     """Files that the study reads and no rule makes, with the place where each is named."""
     files = {}
-    for model in STUDY.model_names:
+    for model in {*STUDY.model_names, *STUDY.config["searchlight"]["models"]}:
         path = STUDY.model_row(model)["path"]
         if path and not path.startswith(MINIATURE_FOLDER):
             files[path] = f"{STUDY.config['models_table']}, model {model}"
