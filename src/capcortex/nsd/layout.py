@@ -5,9 +5,15 @@ Subjects are ``subj01`` .. ``subj08``; sessions count from 1; hemispheres are ``
 """
 
 HEMISPHERES = ("lh", "rh")
+SPACES = ("fsaverage", "func1pt8mm")
+"""Spaces in which the study analyses betas: the common surface, and each subject's functional volume."""
+
 SPLITS = ("train2017", "val2017")
 ATLASES = ("streams", "nsdgeneral", "Kastner2015", "HCP_MMP1", "corticalsulc")
-"""Atlases on fsaverage that the miniature has; those of single subjects (prf-*, floc-*) are on native surfaces only."""
+"""Atlases on fsaverage that the miniature has."""
+
+SUBJECT_ATLASES = ("prf-visualrois", "prf-eccrois", "floc-faces", "floc-bodies", "floc-places", "floc-words")
+"""Atlases that are mapped in each subject alone; on surfaces they are found on the native ones only."""
 
 BETAS_VERSIONS = ("betas_assumehrf", "betas_fithrf", "betas_fithrf_GLMdenoise_RR")
 
