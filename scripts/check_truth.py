@@ -25,6 +25,7 @@ def main(
     subjects: list[str],
     seed: int,
     made_up_captions: bool,
+    checked_rois: list[str],
     check: str,
 ) -> None:
     planted = yaml.safe_load(Path(truth).read_text(encoding="utf-8"))
@@ -43,7 +44,11 @@ def main(
         seed,
     )
     table = check_truth(
-        [row for row in planted["checks"] if made_up_captions or not row.get("only_made_up_captions")],
+        [
+            row
+            for row in planted["checks"]
+            if row["roi"] in checked_rois and (made_up_captions or not row.get("only_made_up_captions"))
+        ],
         planted["equivalence_bound"],
         pd.concat(found, ignore_index=True),
         read_table(ceilings, columns=CEILING_COLUMNS),
@@ -65,5 +70,6 @@ if __name__ == "__main__":
             subjects=list(snakemake.params.subjects),
             seed=snakemake.params.seed,
             made_up_captions=snakemake.params.made_up_captions,
+            checked_rois=list(snakemake.params.checked_rois),
             check=snakemake.output.check,
         )

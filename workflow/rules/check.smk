@@ -16,8 +16,8 @@ if STUDY.config["source"] == "miniature":
             ],
             responses=rules.make_miniature_experiment.output.responses,
             models=every_model(rules.compute_model_rdm.output.rdm),
-            scores=every_model(rules.compare_roi_rdms.output.scores),
-            ceilings=rules.estimate_roi_ceilings.output.ceilings,
+            scores=every_model(in_roi_space(rules.compare_roi_rdms.output.scores)),
+            ceilings=in_roi_space(rules.estimate_roi_ceilings.output.ceilings),
         output:
             check=report(
                 "results/check.tsv",
@@ -40,6 +40,13 @@ if STUDY.config["source"] == "miniature":
             subjects=STUDY.subject_names,
             seed=STUDY.config["miniature"]["seed"],
             made_up_captions=STUDY.config["miniature"]["captions"] is None,
+            # Expected values of regions are those of all vertices of the streams on fsaverage.
+            checked_rois=(
+                STUDY.config["rois"].get("streams", [])
+                if STUDY.config["roi_space"] == "fsaverage"
+                and STUDY.config["least_ncsnr"] is None
+                else []
+            ),
             code=script_digest("check_truth.py"),
             provenance="results/provenance",
         message:
