@@ -29,6 +29,7 @@ include: "workflow/rules/design.smk"
 include: "workflow/rules/text.smk"
 include: "workflow/rules/betas.smk"
 include: "workflow/rules/rsa.smk"
+include: "workflow/rules/maps.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/check.smk"
 

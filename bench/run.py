@@ -3,6 +3,7 @@
 `make bench` prints the table. Nothing here is asserted in tests.
 """
 
+import gzip
 import statistics
 import subprocess
 import sys
@@ -17,7 +18,14 @@ import pandas as pd
 import rsatoolbox
 from scipy.spatial.distance import pdist
 
-from capcortex.nsd.betas import extract_session, extraction_memory_mb
+from capcortex.nsd.miniature.formats import write_nifti, write_nifti_trials
+from capcortex.nsd.sessions import (
+    extract_session,
+    surface_extraction_memory_mb,
+    surface_session,
+    volume_extraction_memory_mb,
+    volume_session,
+)
 from capcortex.rsa.rdm import pair_distances
 
 ROUNDS = 5
@@ -55,7 +63,25 @@ def bench_rdm() -> None:
     )
 
 
-def bench_extraction(folder: Path, n_vertices: int = 163_842 // 4, n_trials: int = 750) -> None:
+def print_peak_memory(name: str, code: str, arguments: list[Path], formula: int) -> None:
+    """Run code in a new program and print its peak memory beside the formula."""
+    # VmHWM belongs to the new program alone; getrusage would hand on the peak of the one that started it.
+    code += "\nprint(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout) / 1024
+    print(f"{name:75s} {peak:10.0f} MB {formula:10d} MB   ratio {peak / formula:.2f}")
+
+
+EXTRACT = """
+import sys, numpy, pandas
+from pathlib import Path
+from capcortex.nsd.sessions import extract_session, surface_session, volume_session
+trials = pandas.DataFrame({"id73k": numpy.arange(750) // 3 + 1, "showings": 3})
+output, *paths = map(Path, sys.argv[1:])
+"""
+
+
+def bench_surface_extraction(folder: Path, n_vertices: int = 163_842 // 4, n_trials: int = 750) -> None:
     """Z-scoring a surface session (a quarter of a real hemisphere, twice) beside loading and z-scoring it whole."""
     rng = np.random.default_rng(2)
     paths = []
@@ -70,22 +96,56 @@ def bench_extraction(folder: Path, n_vertices: int = 163_842 // 4, n_trials: int
         return (whole - whole.mean(1, keepdims=True)) / whole.std(1, keepdims=True)
 
     compare(
-        f"session of {2 * n_vertices} vertices: extract_session / nibabel, whole in memory",
-        lambda: extract_session(paths, trials, folder / "session.nc"),
+        f"surface session of {2 * n_vertices} vertices: extract_session / nibabel, whole in memory",
+        lambda: extract_session(surface_session(paths, n_trials), trials, folder / "session.nc"),
         plain,
     )
-    # VmHWM belongs to the new program alone; getrusage would hand on the peak of the one that started it.
-    code = (
-        "import sys, numpy, pandas; from pathlib import Path; from capcortex.nsd.betas import extract_session;"
-        f"trials = pandas.DataFrame({{'id73k': numpy.arange({n_trials}) // 3 + 1, 'showings': 3}});"
-        "extract_session([Path(p) for p in sys.argv[2:]], trials, Path(sys.argv[1]));"
-        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    print_peak_memory(
+        "surface session: peak memory / formula",
+        EXTRACT + "extract_session(surface_session(paths, 750), trials, output)",
+        [folder / "again.nc", *paths],
+        surface_extraction_memory_mb(n_trials),
     )
-    command = [sys.executable, "-c", code, str(folder / "again.nc"), *map(str, paths)]
-    peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout) / 1024
-    formula = extraction_memory_mb(n_trials)
-    print(
-        f"{'extract_session: peak memory / formula':75s} {peak:10.0f} MB {formula:10d} MB   ratio {peak / formula:.2f}"
+
+
+def bench_volume_extraction(folder: Path, shape: tuple[int, int, int] = (81, 104, 83), n_trials: int = 750) -> None:
+    """Time the extraction of a volume session of subj01's size beside plain decompression and masking."""
+    rng = np.random.default_rng(3)
+    ellipsoid = sum(
+        ((at - (side - 1) / 2) / (0.42 * side)) ** 2 for at, side in zip(np.indices(shape), shape, strict=True)
+    )
+    inside = ellipsoid <= 1
+    where = np.flatnonzero(inside.ravel(order="F"))
+    mean = rng.normal(300, 200, where.size).astype(np.float32)
+    sd = rng.uniform(300, 600, where.size).astype(np.float32)
+    betas = np.empty((n_trials, where.size), np.int16)
+    for trial in betas:
+        trial[:] = np.rint(mean + sd * rng.standard_normal(where.size, dtype=np.float32))
+    path, mask = folder / "betas_session01.nii.gz", folder / "brainmask.nii.gz"
+    write_nifti(mask, inside.astype(np.int16), functional=False)
+    write_nifti_trials(path, shape, where, betas)
+    del betas
+    trials = pd.DataFrame({"id73k": np.arange(n_trials) // 3 + 1, "showings": 3})
+
+    def plain() -> np.ndarray:
+        kept = np.empty((n_trials, where.size), np.int16)
+        n_bytes = 2 * inside.size
+        with gzip.open(path) as stream:
+            stream.read(352)
+            for trial in kept:
+                trial[:] = np.frombuffer(stream.read(n_bytes), "<i2")[where]
+        return kept
+
+    compare(
+        f"volume session {shape} x {n_trials}, {where.size} voxels: extract_session / decompress and mask",
+        lambda: extract_session(volume_session(path, mask, n_trials), trials, folder / "session.nc"),
+        plain,
+    )
+    print_peak_memory(
+        "volume session: peak memory / formula",
+        EXTRACT + "extract_session(volume_session(paths[0], paths[1], 750), trials, output)",
+        [folder / "again.nc", path, mask],
+        volume_extraction_memory_mb(n_trials, path.stat().st_size / 2**20, "nii.gz"),
     )
 
 
@@ -93,4 +153,5 @@ if __name__ == "__main__":
     print(f"{'':75s} {'ours':>13s} {'other':>13s}")
     bench_rdm()
     with tempfile.TemporaryDirectory() as scratch:
-        bench_extraction(Path(scratch))
+        bench_surface_extraction(Path(scratch))
+        bench_volume_extraction(Path(scratch))

@@ -1,8 +1,12 @@
 """Compare the results of a run on the miniature with what was planted."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import xarray as xr
 import yaml
 
 from capcortex.arrays import open_array
@@ -10,7 +14,39 @@ from capcortex.inference.group import CEILING_COLUMNS
 from capcortex.jobs import job
 from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
-from capcortex.truth import Expectation, check_truth, read_planted_brain
+from capcortex.truth import Expectation, check_truth, confidence_of_rows, read_planted_brain, wanted_checks
+from capcortex.truth_maps import FoundMaps, check_maps, read_planted_volume, vertex_places
+
+
+def read_scores(paths: list[str], model: str, n_blocks: list[int], subjects: list[str]) -> dict[str, xr.Dataset]:
+    """Searchlight scores of one model, for each subject those of all image sets."""
+    scores, remaining = {}, iter(paths)
+    for subject, count in zip(subjects, n_blocks, strict=True):
+        blocks = []
+        for _ in range(count):
+            with open_array(next(remaining), variables=["r", "model", "image_set", "i", "j", "k"]) as file:
+                blocks.append(file[["r"]].sel(model=model).load())
+        scores[subject] = xr.concat(blocks, dim="image_set")
+    return scores
+
+
+def read_group(path: str) -> np.ndarray:
+    """Group mean of a map."""
+    with open_array(path, variables=["mean"]) as file:
+        return file["mean"].to_numpy()
+
+
+def read_places(transforms: list[str], indices: list[str], subjects: list[str]) -> dict[str, list[np.ndarray]]:
+    """Where the vertices of fsaverage lie in each subject's volume, at each depth."""
+    depths = len(transforms) // len(indices)
+    places = {}
+    for number, subject in enumerate(subjects):
+        halves = [
+            vertex_places(transforms[half * depths : (half + 1) * depths], indices[half])
+            for half in (2 * number, 2 * number + 1)
+        ]
+        places[subject] = [np.concatenate(both) for both in zip(*halves, strict=True)]
+    return places
 
 
 def main(
@@ -26,8 +62,10 @@ def main(
     seed: int,
     made_up_captions: bool,
     checked_rois: list[str],
+    searchlight: Mapping[str, Any] | None,
     check: str,
 ) -> None:
+    """Check ROI scores, and the maps described by ``searchlight`` when the study has some."""
     planted = yaml.safe_load(Path(truth).read_text(encoding="utf-8"))
     found = [read_table(path, columns=SCORE_COLUMNS) for path in scores]
     model_rdms = {}
@@ -43,18 +81,56 @@ def main(
         model_rdms,
         seed,
     )
+    scores_of_rois = pd.concat(found, ignore_index=True)
+    of_ceilings = read_table(ceilings, columns=CEILING_COLUMNS)
+    possible = [
+        row
+        for row in planted["checks"]
+        if row["roi"] in checked_rois and (made_up_captions or not row.get("only_made_up_captions"))
+    ]
+    of_rois = wanted_checks(possible, scores_of_rois, of_ceilings)
+    of_maps = [row for row in planted["map_checks"] if searchlight and row["model"] in searchlight["scores"]]
+    bound, confidence = planted["equivalence_bound"], confidence_of_rows(len(of_rois) + len(of_maps))
     table = check_truth(
-        [
-            row
-            for row in planted["checks"]
-            if row["roi"] in checked_rois and (made_up_captions or not row.get("only_made_up_captions"))
-        ],
-        planted["equivalence_bound"],
-        pd.concat(found, ignore_index=True),
-        read_table(ceilings, columns=CEILING_COLUMNS),
-        expectation,
+        of_rois, bound, confidence, scores=scores_of_rois, ceilings=of_ceilings, expectation=expectation
     )
+    if searchlight and of_maps:
+        volumes = map(
+            read_planted_volume, searchlight["volumes"], responses, searchlight["masks"], searchlight["valid"]
+        )
+        maps = FoundMaps(
+            scores={
+                model: read_scores(paths, model, searchlight["n_blocks"], subjects)
+                for model, paths in searchlight["scores"].items()
+            },
+            group={model: read_group(path) for model, path in searchlight["groups"].items()},
+            places=read_places(searchlight["transforms"], searchlight["indices"], subjects),
+            volumes=dict(zip(subjects, volumes, strict=True)),
+            latents=planted_latents,
+            model_rdms={model: model_rdms[model] for model in searchlight["scores"]},
+            radius=searchlight["radius"],
+        )
+        table = pd.concat([table, check_maps(of_maps, bound, confidence, found=maps, seed=seed)], ignore_index=True)
     write_table(table, check)
+
+
+def searchlight_inputs(snakemake: Any) -> dict[str, Any] | None:
+    models = list(snakemake.params.mapped_models)
+    if not models:
+        return None
+    inputs = snakemake.input
+    per_model = np.array(inputs.searchlight).reshape(len(models), -1).tolist()
+    return {
+        "scores": dict(zip(models, per_model, strict=True)),
+        "groups": dict(zip(models, inputs.groups, strict=True)),
+        "n_blocks": list(snakemake.params.n_blocks),
+        "volumes": list(inputs.volumes),
+        "masks": list(inputs.masks),
+        "valid": list(inputs.valid),
+        "transforms": list(inputs.transforms),
+        "indices": list(inputs.indices),
+        "radius": snakemake.params.radius,
+    }
 
 
 if __name__ == "__main__":
@@ -71,5 +147,6 @@ if __name__ == "__main__":
             seed=snakemake.params.seed,
             made_up_captions=snakemake.params.made_up_captions,
             checked_rois=list(snakemake.params.checked_rois),
+            searchlight=searchlight_inputs(snakemake),
             check=snakemake.output.check,
         )

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 from capcortex.jobs import job
-from capcortex.nsd.betas import extract_session
-from capcortex.nsd.bookkeeping import TRIAL_COLUMNS
-from capcortex.tables import read_table
+from capcortex.nsd.bookkeeping import read_session_trials
+from capcortex.nsd.sessions import extract_session, surface_session
 
 if __name__ == "__main__":
     with job(snakemake):
-        trials = read_table(snakemake.input.trials, columns=TRIAL_COLUMNS)
-        wanted = (trials["subject"] == snakemake.wildcards.subject) & (
-            trials["session"] == int(snakemake.wildcards.session)
+        trials = read_session_trials(
+            snakemake.input.trials, snakemake.wildcards.subject, int(snakemake.wildcards.session)
         )
-        extract_session([Path(path) for path in snakemake.input.betas], trials[wanted], Path(snakemake.output.session))
+        raw = surface_session([Path(path) for path in snakemake.input.betas], len(trials))
+        extract_session(raw, trials, Path(snakemake.output.session))

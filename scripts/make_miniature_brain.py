@@ -16,6 +16,5 @@ if __name__ == "__main__":
             betas_version=snakemake.params.betas_version,
             truth=dict(snakemake.params.planted),
             seed=snakemake.params.seed,
-            # The twins of the betas in NSD's other formats are large, so one subject has them.
             twins=snakemake.params.twins,
         )

@@ -7,7 +7,7 @@ planned offline.
 import difflib
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,13 @@ from capcortex.text.models import BUILDERS, NEED_ENCODER, NEED_FILE
 
 MINIATURE_FOLDER = "resources/miniature/"
 """What the miniature's rules make beside NSD's tree; it says nothing about real images."""
+
+CONTRAST = "_minus_"
+"""Joins the names of two models in the name of their contrast; names of models have hyphens only."""
+
+BATCH = "+"
+LONGEST_BATCH = 200
+"""Characters in the name of a batch, which is the name of a folder."""
 
 SUBJECT_COLUMNS = ["subject", "sessions", "trials_per_session", "image_sets"]
 MODEL_COLUMNS = ["model", "builder", "encoder", "path", "distance", "label", "description"]
@@ -63,6 +70,17 @@ class Study:
     def model_names(self) -> list[str]:
         """Names of the models used."""
         return list(self.config["models"])
+
+    @property
+    def maps(self) -> dict[str, list[str]]:
+        """Maps of the cortex by name: those of single models, then contrasts of two (first minus second)."""
+        searchlight = self.config["searchlight"]
+        contrasts = {CONTRAST.join(pair): list(pair) for pair in searchlight["contrasts"]}
+        return {model: [model] for model in searchlight["models"]} | contrasts
+
+    def map_label(self, name: str) -> str:
+        """Return the name of a map as figures print it."""
+        return " minus ".join(self.model_row(model)["label"] for model in self.maps[name])
 
     @property
     def sentinel_models(self) -> tuple[str, str]:
@@ -118,6 +136,17 @@ class Study:
             else f"{self.nsd_root}/{layout.surface_label(owner, hemisphere, atlas)}"
             for hemisphere in layout.HEMISPHERES
         ]
+
+    @property
+    def outlined_atlas(self) -> str:
+        """Atlas whose regions maps outline: the first in use with labels on fsaverage itself, or else ``streams``."""
+        rows = {atlas: _row(self.atlases, "atlas", atlas) for atlas in self.config["rois"]}
+        there = (
+            atlas
+            for atlas, row in rows.items()
+            if row["defined_on"] == "fsaverage" and (row["names"] is None or row["surface"] is not None)
+        )
+        return next(there, "streams")
 
     def names_file(self, atlas: str, subject: str) -> str:
         """Path of the names of an atlas's labels. NSD has them beside the surface labels only, for volumes too."""
@@ -182,6 +211,12 @@ def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
     names = [roi for rois in config["rois"].values() for roi in rois]
     if len(set(names)) != len(names):
         raise ValueError(f"config.yaml: rois: a region name occurs twice: {', '.join(names)}")
+    for model in config["searchlight"]["models"]:
+        _require_known(model, list(config["models"]), "config.yaml: searchlight: models", "config.yaml: models")
+    for model in (model for pair in config["searchlight"]["contrasts"] for model in pair):
+        _require_known(
+            model, config["searchlight"]["models"], "config.yaml: searchlight: contrasts", "searchlight: models"
+        )
     if config["source"] == "local" and not config["local"]["nsd"]:
         raise ValueError("config.yaml: local: nsd: the folder of your copy of NSD is needed when source is local")
     if config["source"] == "local":
@@ -267,6 +302,43 @@ def check_atlases(atlases: pd.DataFrame, table: str) -> None:
                     if must
                     else f"{where}: {column}: {path!r} may name {wanted} and nothing else in braces"
                 )
+
+
+def searchlight_batches(models: Sequence[str], known: Collection[str], existing: Iterable[str]) -> dict[str, str]:
+    """Say for each model in which batch its searchlight is scored.
+
+    The models of a batch are scored by the same jobs, in one pass over the brain's RDMs, which are the costly part. A batch is
+    a folder named by its models. Models that have a folder stay in it; those that have none yet make a new batch, so that an
+    added model is scored alone and leaves the others' files untouched.
+
+    Parameters
+    ----------
+    models
+        Models to map, in order.
+    known
+        Names in the model table. A folder that names another model cannot be made anew and is passed over.
+    existing
+        Names of the folders that exist.
+
+    Returns
+    -------
+    dict
+        Batch of each of ``models``, and of the other models that have a folder.
+    """
+    batches: dict[str, str] = {}
+    for batch in sorted(existing):
+        members = batch.split(BATCH)
+        if set(members) <= set(known):
+            for model in members:
+                batches.setdefault(model, batch)
+    new: list[list[str]] = []
+    for model in models:
+        if model in batches:
+            continue
+        if not new or len(BATCH.join([*new[-1], model])) > LONGEST_BATCH:
+            new.append([])
+        new[-1].append(model)
+    return batches | {model: BATCH.join(batch) for batch in new for model in batch}
 
 
 def require_files(files: Mapping[str, str]) -> None:

@@ -30,6 +30,11 @@ REPEATS = 3
 COLUMNS = ["check", "roi", "kind", "expected", "estimate", "low", "high", "bound", "n", "ok"]
 
 
+def confidence_of_rows(n_rows: int) -> float:
+    """Coverage of each interval that keeps the family-wise error: ``1 - 0.001 / n_rows``."""
+    return 1 - FAMILY_WISE_ERROR / max(n_rows, 1)
+
+
 @dataclass(frozen=True)
 class PlantedBrain:
     """The planted truth of one subject on the surface, and the trials in which the subject saw images.
@@ -95,22 +100,63 @@ def measured_patterns(
     patterns : ndarray of shape (n_images, n_vertices), float64
     """
     vertices = np.flatnonzero((brain.region == label) & brain.valid)
-    row = {int(image): position for position, image in enumerate(latents["id73k"].to_numpy())}
-    signal = latents.to_numpy()[[row[int(image)] for image in brain.image]] @ brain.mixing[vertices].T
     _, same = np.unique(brain.native_index[vertices], return_inverse=True)
-    noise = rng.standard_normal((len(signal), same.max() + 1), dtype=np.float32)[:, same] * brain.noise_sd[vertices]
+    return measure_again(
+        brain.mixing[vertices],
+        brain.noise_sd[vertices],
+        latents,
+        rng,
+        same=same,
+        session=brain.session,
+        image=brain.image,
+    )
+
+
+def measure_again(
+    mixing: NDArray[np.floating],
+    noise_sd: NDArray[np.floating],
+    latents: xr.DataArray,
+    rng: np.random.Generator,
+    *,
+    same: NDArray[np.integer],
+    session: NDArray[np.integer],
+    image: NDArray[np.integer],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Put fresh noise on noise-free patterns trial by trial, z-score the sessions, and average the showings of an image.
+
+    Parameters
+    ----------
+    mixing : ndarray of shape (n_units, n_features)
+    noise_sd : ndarray of shape (n_units,)
+    latents : DataArray (id73k, feature)
+    rng
+        Source of the noise.
+    same : ndarray of shape (n_units,)
+        Units with the same number share one noise.
+    session, image : ndarrays of shape (n_trials,)
+
+    Returns
+    -------
+    images : ndarray of shape (n_images,)
+        ``id73k`` of the images shown three times, ascending.
+    patterns : ndarray of shape (n_images, n_units), float64
+    """
+    row = {int(id73k): position for position, id73k in enumerate(latents["id73k"].to_numpy())}
+    signal = latents.to_numpy()[[row[int(id73k)] for id73k in image]] @ mixing.T
+    noise = rng.standard_normal((len(signal), int(same.max()) + 1), dtype=np.float32)[:, same] * noise_sd
     z = np.asarray(signal + noise, dtype=np.float64)
-    for session in np.unique(brain.session):
-        trials = brain.session == session
+    for number in np.unique(session):
+        trials = session == number
         z[trials] = (z[trials] - z[trials].mean(axis=0)) / z[trials].std(axis=0)
-    images, counts = np.unique(brain.image, return_counts=True)
+    images, counts = np.unique(image, return_counts=True)
     images = images[counts == REPEATS]
-    seen = np.flatnonzero(np.isin(brain.image, images))
-    in_order = seen[np.argsort(brain.image[seen], kind="stable")]
+    seen = np.flatnonzero(np.isin(image, images))
+    in_order = seen[np.argsort(image[seen], kind="stable")]
     return images, z[in_order].reshape(images.size, REPEATS, -1).mean(axis=1)
 
 
-def _correlation(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
+def correlation(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
+    """Pearson correlation over the pairs that both define."""
     both = np.isfinite(left) & np.isfinite(right)
     return float(np.corrcoef(left[both], right[both])[0, 1])
 
@@ -165,7 +211,7 @@ class Expectation:
     def score(self, model: str, roi: str, subject: str, image_set: str) -> float:
         """Return the expected correlation of a model's RDM with a region's."""
         of_model = self._models[model][image_set]
-        return float(np.mean([_correlation(of_model, draw[image_set]) for draw in self._draws(subject, roi)]))
+        return float(np.mean([correlation(of_model, draw[image_set]) for draw in self._draws(subject, roi)]))
 
     def lower_ceiling(self, roi: str) -> float:
         """Return the expected lower bound of the ceiling, mean over subjects and shared sets."""
@@ -175,13 +221,42 @@ class Expectation:
                 vectors = np.array([self._draws(subject, roi)[draw][name] for subject in self._brains])
                 standard = (vectors - vectors.mean(1, keepdims=True)) / vectors.std(1, keepdims=True)
                 others = [np.delete(standard, s, axis=0).mean(axis=0) for s in range(len(standard))]
-                values += [_correlation(own, other) for own, other in zip(standard, others, strict=True)]
+                values += [correlation(own, other) for own, other in zip(standard, others, strict=True)]
         return float(np.mean(values))
+
+
+def judge(kind: str, expected: float, interval: Interval, bound: float) -> str:
+    """Say whether an effect or a null came out as planted: ``yes`` or ``NO``."""
+    if kind == "effect":
+        sign = np.sign(expected)
+        ok = interval.low <= expected <= interval.high and sign * interval.low > 0 and sign * interval.high > 0
+    else:
+        ok = -bound < interval.low and interval.high < bound
+    return "yes" if ok else "NO"
+
+
+def wanted_checks(
+    checks: list[Mapping[str, Any]], scores: pd.DataFrame, ceilings: pd.DataFrame
+) -> list[Mapping[str, Any]]:
+    """Leave out the checks of models, regions or ceilings that the study does not have."""
+    have = set(scores[["model", "roi"]].itertuples(index=False, name=None))
+    rois = {roi for _, roi in have}
+    # A ceiling has an interval from three subjects on.
+    with_ceiling = ceilings["subject"].nunique() > 2
+    return [
+        check
+        for check in checks
+        if check["roi"] in rois
+        and all((check[key], check["roi"]) in have for key in ("model", "minus") if key in check)
+        and (with_ceiling or check["quantity"] not in ("ceiling", "ratio"))
+    ]
 
 
 def check_truth(
     checks: list[Mapping[str, Any]],
     bound: float,
+    confidence: float,
+    *,
     scores: pd.DataFrame,
     ceilings: pd.DataFrame,
     expectation: Expectation,
@@ -189,8 +264,7 @@ def check_truth(
     """One row for every planted effect or null.
 
     An *effect* is ok when its interval holds the expected value and lies on the expected side of zero. A *null* is ok when
-    its whole interval lies within ``± bound``. Intervals cover ``1 - 0.001 / n_rows``, so that a faultless run has a row
-    that misses its expected value with a chance of at most 0.1 %. For correlations the interval is over image sets and,
+    its whole interval lies within ``± bound``. For correlations the interval is over image sets and,
     for an effect, over the differences from the expected value of each set.
 
     Parameters
@@ -200,6 +274,8 @@ def check_truth(
         (``effect`` or ``null``), ``model`` and for a difference ``minus``.
     bound
         Equivalence bound of nulls, in units of the correlation.
+    confidence
+        Coverage of each interval; `confidence_of_rows` keeps the chance that a faultless run has a row that is not ok.
     scores
         Scores of all models (rows of `capcortex.rsa.rdm.SCORE_COLUMNS`).
     ceilings
@@ -210,23 +286,10 @@ def check_truth(
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`; ``n`` counts the independent values behind the interval. Checks of models, regions or
-        ceilings that the study does not have get no row.
+        Columns `COLUMNS`; ``n`` counts the independent values behind the interval.
     """
-    have = set(scores[["model", "roi"]].itertuples(index=False, name=None))
-    rois = {roi for _, roi in have}
-    # A ceiling has an interval from three subjects on.
-    with_ceiling = ceilings["subject"].nunique() > 2
-    wanted = [
-        check
-        for check in checks
-        if check["roi"] in rois
-        and all((check[key], check["roi"]) in have for key in ("model", "minus") if key in check)
-        and (with_ceiling or check["quantity"] not in ("ceiling", "ratio"))
-    ]
-    confidence = 1 - FAMILY_WISE_ERROR / max(len(wanted), 1)
     rows = []
-    for check in wanted:
+    for check in checks:
         quantity, roi, kind = check["quantity"], check["roi"], check["kind"]
         if quantity in ("correlation", "difference"):
             name, expected, interval, n = _check_scores(check, scores, expectation, confidence)
@@ -236,15 +299,8 @@ def check_truth(
             interval, n = ceiling_interval(of_roi, "lower", confidence), of_roi["subject"].nunique()
         else:
             name, expected, interval, n = _check_ratio(check, scores, ceilings, expectation, confidence)
-        if kind == "effect":
-            sign = np.sign(expected)
-            ok = bool(
-                interval.low <= expected <= interval.high and sign * interval.low > 0 and sign * interval.high > 0
-            )
-        else:
-            ok = bool(-bound < interval.low and interval.high < bound)
         limits = [interval.estimate, interval.low, interval.high, bound if kind == "null" else np.nan]
-        rows.append([name, roi, kind, expected, *limits, n, "yes" if ok else "NO"])
+        rows.append([name, roi, kind, expected, *limits, n, judge(kind, expected, interval, bound)])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

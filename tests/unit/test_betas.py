@@ -11,16 +11,17 @@ from scipy import stats
 
 from capcortex.arrays import open_array
 from capcortex.nsd import betas as module
-from capcortex.nsd.betas import (
+from capcortex.nsd import sessions as sessions_module
+from capcortex.nsd.betas import REPEATS, average_repeats, averaging_memory_mb, read_roi_betas
+from capcortex.nsd.sessions import (
     MOST_TRIALS,
-    REPEATS,
+    Z_MISSING,
     Z_STEP,
-    average_repeats,
-    averaging_memory_mb,
+    RawSession,
     extract_session,
-    extraction_memory_mb,
     open_surface_session,
-    read_roi_betas,
+    surface_extraction_memory_mb,
+    surface_session,
     zscore_trials,
 )
 
@@ -53,15 +54,19 @@ def write_session(write_betas, folder, raw, number):
     ]
 
 
+def extract(files, trials, output):
+    extract_session(surface_session(files, len(trials)), trials, output)
+
+
 def run_pipeline(write_betas, folder, raw, trials, policy, *, order=None):
     """Write, extract and average; return ids and betas of the output file."""
     sessions = []
     for number, values in enumerate(raw, start=1):
         files = write_session(write_betas, folder, values, number)
         sessions.append(folder / f"session_{number}.nc")
-        extract_session(files, trials[trials["session"] == number], sessions[-1])
+        extract(files, trials[trials["session"] == number], sessions[-1])
     sessions = sessions if order is None else [sessions[k] for k in order]
-    average_repeats(sessions, folder / "betas.nc", subject="subj01", incomplete_vertices=policy)
+    average_repeats(sessions, folder / "betas.nc", subject="subj01", incomplete_data=policy)
     with open_array(folder / "betas.nc", variables=["betas", "id73k"]) as file:
         return file["id73k"].to_numpy(), file["betas"].to_numpy()
 
@@ -77,7 +82,7 @@ def direct(raw, trials, policy):
         mean[:, np.isnan(mean).any(axis=0)] = np.nan
         return ids, mean
     count = np.isfinite(triples).sum(axis=1)
-    return ids, np.where(count > 0, np.nansum(triples, axis=1) / np.maximum(count, 1), np.nan)
+    return ids, np.where((count > 0).all(axis=0), np.nansum(triples, axis=1) / np.maximum(count, 1), np.nan)
 
 
 # z-scores
@@ -185,7 +190,8 @@ def test_block_size_does_not_matter(tmp_path, rng, write_betas, monkeypatch, blo
     trials, raw = make_trials(rng), make_raw(rng)
     raw[1][:, 4] = np.nan
     _, expected = run_pipeline(write_betas, tmp_path, raw, trials, "exclude")
-    monkeypatch.setattr(module, "VERTEX_BLOCK", block)
+    monkeypatch.setattr(module, "UNIT_BLOCK", block)
+    monkeypatch.setattr(sessions_module, "UNIT_BLOCK", block + 1)
     _, betas = run_pipeline(write_betas, tmp_path, raw, trials, "exclude")
     assert np.array_equal(betas, expected, equal_nan=True)
 
@@ -209,7 +215,7 @@ def test_scale_of_a_session_drops_out(tmp_path, rng, write_betas):
 def test_session_keeps_the_trials_of_images_seen_three_times_in_order(tmp_path, rng, write_betas):
     trials, raw = make_trials(rng), make_raw(rng)
     second = trials[trials["session"] == 2]
-    extract_session(write_session(write_betas, tmp_path, raw[1], 2), second, tmp_path / "s.nc")
+    extract(write_session(write_betas, tmp_path, raw[1], 2), second, tmp_path / "s.nc")
     kept = (second["showings"] == 3).to_numpy()
     with open_array(tmp_path / "s.nc", variables=["z", "id73k"]) as file:
         assert file["id73k"].to_numpy().tolist() == second["id73k"][kept].tolist()
@@ -225,7 +231,7 @@ def test_largest_possible_zscore_fits_int16(tmp_path, write_betas, sign):
     values[17] = [sign, sign * 50]
     trials = pd.DataFrame({"id73k": np.arange(1, MOST_TRIALS + 1), "showings": REPEATS})
     files = [write_betas(tmp_path / f"{h}.mgh", values) for h in ("lh", "rh")]
-    extract_session(files, trials, tmp_path / "s.nc")
+    extract(files, trials, tmp_path / "s.nc")
     with open_array(tmp_path / "s.nc", variables=["z"]) as file:
         z = file["z"].to_numpy()
     bound = np.sqrt(MOST_TRIALS - 1)
@@ -247,7 +253,7 @@ def test_no_zscore_exceeds_the_bound(n_trials, seed):
 def test_more_trials_than_int16_holds_are_refused(tmp_path):
     trials = pd.DataFrame({"id73k": np.arange(1, MOST_TRIALS + 2), "showings": REPEATS})
     with pytest.raises(ValueError, match="1001 trials"):
-        extract_session([tmp_path / "lh.mgh"], trials, tmp_path / "s.nc")
+        extract_session(RawSession(iter(()), "vertex", 0, {}), trials, tmp_path / "s.nc")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -279,7 +285,7 @@ def test_damaged_file_is_named_with_a_remedy_and_leaves_no_output(tmp_path, rng,
     damage(files[hemisphere], how)
     output = tmp_path / "out" / "s.nc"
     with pytest.raises(ValueError, match=rf"(?s){files[hemisphere]}: .*remove it and fetch it again"):
-        extract_session(files, trials[trials["session"] == 1], output)
+        extract(files, trials[trials["session"] == 1], output)
     assert not output.parent.exists() or not list(output.parent.iterdir())
 
 
@@ -287,7 +293,7 @@ def test_wrong_number_of_trials_is_named(tmp_path, rng, write_betas):
     trials, raw = make_trials(rng), make_raw(rng)
     files = write_session(write_betas, tmp_path, raw[0][:-1], 1)
     with pytest.raises(ValueError, match=rf"{files[0]}: shape \(11, 1, 1, 13\).* lists 14 trials"):
-        extract_session(files, trials[trials["session"] == 1], tmp_path / "s.nc")
+        extract(files, trials[trials["session"] == 1], tmp_path / "s.nc")
     assert not (tmp_path / "s.nc").exists()
 
 
@@ -320,13 +326,13 @@ def test_image_without_three_trials_is_named(tmp_path, rng, write_betas):
     for number in (1, 2):
         sessions.append(tmp_path / f"{number}.nc")
         files = write_session(write_betas, tmp_path, raw[number - 1], number)
-        extract_session(files, trials[trials["session"] == number], sessions[-1])
+        extract(files, trials[trials["session"] == number], sessions[-1])
     kept = trials[(trials["session"] < 3) & (trials["showings"] == 3)]["id73k"].value_counts()
     first = kept[kept != 3].index.min()
     with pytest.raises(
         ValueError, match=rf"subj01: id73k {first} occurs {kept[first]} times over 2 sessions, expected 3"
     ):
-        average_repeats(sessions, tmp_path / "b.nc", subject="subj01", incomplete_vertices="exclude")
+        average_repeats(sessions, tmp_path / "b.nc", subject="subj01", incomplete_data="exclude")
     assert not (tmp_path / "b.nc").exists()
 
 
@@ -334,21 +340,21 @@ def test_sessions_of_different_size_are_refused(tmp_path, rng, write_betas):
     trials = pd.DataFrame({"id73k": [4, 5, 6], "showings": 3})
     for number, size in enumerate((5, 5, 6)):
         files = [write_betas(tmp_path / f"{h}.mgh", rng.normal(size=(3, size))) for h in ("lh", "rh")]
-        extract_session(files, trials, tmp_path / f"{number}.nc")
+        extract(files, trials, tmp_path / f"{number}.nc")
     sessions = [tmp_path / f"{number}.nc" for number in range(3)]
-    with pytest.raises(ValueError, match=r"different numbers of vertices: \[10, 12\]"):
-        average_repeats(sessions, tmp_path / "b.nc", subject="subj01", incomplete_vertices="exclude")
+    with pytest.raises(ValueError, match=r"2\.nc and .*0\.nc are of different vertices or voxels"):
+        average_repeats(sessions, tmp_path / "b.nc", subject="subj01", incomplete_data="exclude")
 
 
 def test_unknown_policy_is_refused(tmp_path):
     with pytest.raises(ValueError, match="'drop' is not one of exclude, nanmean"):
-        average_repeats([], tmp_path / "b.nc", subject="subj01", incomplete_vertices="drop")
+        average_repeats([], tmp_path / "b.nc", subject="subj01", incomplete_data="drop")
 
 
 # Regions
 
 
-def test_region_leaves_out_incomplete_vertices_and_says_how_many(tmp_path, rng, write_betas):
+def test_region_leaves_out_incomplete_data_and_says_how_many(tmp_path, rng, write_betas):
     trials, raw = make_trials(rng), make_raw(rng)
     raw[1][:, 4] = np.nan
     ids, betas = run_pipeline(write_betas, tmp_path, raw, trials, "exclude")
@@ -375,17 +381,17 @@ EXTRACT = """
 import sys
 import numpy as np, pandas as pd
 from pathlib import Path
-from capcortex.nsd.betas import extract_session
+from capcortex.nsd.sessions import extract_session, surface_session
 folder = Path(sys.argv[1])
 trials = pd.DataFrame({"id73k": np.arange(1, 751), "showings": np.where(np.arange(750) % 4 == 0, 3, 2)})
-extract_session([folder / "h.mgh", folder / "h.mgh"], trials, folder / "s.nc")
+extract_session(surface_session([folder / "h.mgh", folder / "h.mgh"], 750), trials, folder / "s.nc")
 """
 AVERAGE = """
 import sys
 from pathlib import Path
 from capcortex.nsd.betas import average_repeats
 folder = Path(sys.argv[1])
-average_repeats(sorted(folder.glob("s*.nc")), folder / "b.nc", subject="subj01", incomplete_vertices="exclude")
+average_repeats(sorted(folder.glob("s*.nc")), folder / "b.nc", subject="subj01", incomplete_data="exclude")
 """
 LIBRARIES_MB = 250
 
@@ -408,14 +414,14 @@ def test_extraction_stays_within_its_memory(tmp_path, rng, run_python):
         file.seek(284)
         for trial in range(750):
             file.write(noise[trial % 4])
-    allowed = extraction_memory_mb(750)
+    allowed = surface_extraction_memory_mb(750)
     peak = peak_mb(run_python, EXTRACT, tmp_path)
     assert peak < allowed <= 3 * max(peak, LIBRARIES_MB)
 
 
 def test_averaging_stays_within_its_memory(tmp_path, run_python):
     # As many images as NSD has, so that the terms of the formula count, but few vertices beyond one block.
-    n_images, n_trials, n_vertices = 10_000, 2500, module.VERTEX_BLOCK + 200
+    n_images, n_trials, n_vertices = 10_000, 2500, module.UNIT_BLOCK + 200
     ids = np.tile(np.arange(1, n_images + 1), 3).reshape(-1, n_trials)
     values = np.broadcast_to(np.arange(n_trials, dtype=np.int16)[:, None], (n_trials, n_vertices))
     for number, own in enumerate(ids):
@@ -425,10 +431,10 @@ def test_averaging_stays_within_its_memory(tmp_path, run_python):
             dims=("trial", "vertex"),
             shape=values.shape,
             dtype="i2",
-            chunks=(n_trials, module.VERTEX_BLOCK),
+            chunks=(n_trials, module.UNIT_BLOCK),
             coords={"id73k": ("trial", own)},
             attrs={"scale_factor": Z_STEP},
-            fill_value=module.Z_MISSING,
+            fill_value=Z_MISSING,
         ) as variable:
             variable[:, :] = values
     allowed = averaging_memory_mb(n_images, n_trials)

@@ -103,7 +103,7 @@ def test_missing_key_is_named(config):
         ("confidence", 95, "confidence: 95 is greater than or equal to the maximum of 1"),
         ("confidence", 0, "confidence: 0 is less than or equal to the minimum of 0"),
         ("brain_distance", "absolute", "brain_distance: 'absolute' is not one of"),
-        ("incomplete_vertices", "drop", "incomplete_vertices: 'drop' is not one of"),
+        ("incomplete_data", "drop", "incomplete_data: 'drop' is not one of"),
         ("image_set_size", 100.5, "image_set_size: 100.5 is not of type 'integer'"),
         ("rois", {"streams": "early"}, "rois: streams: 'early' is not of type 'array'"),
         ("rois", {}, "rois: "),
@@ -312,3 +312,13 @@ def test_unknown_atlas_names_the_nearest(config):
 def test_space_and_threshold_of_regions_are_checked(config, key, value):
     with pytest.raises(ValueError, match=rf"config\.yaml: {key}: "):
         load_study(config | {key: value}, ROOT)
+
+
+def test_maps_outline_an_atlas_that_is_on_fsaverage(config, folder):
+    add_atlas(folder, atlas="flat", defined_on="fsaverage", surface=None)
+    for rois, outlined in (
+        ({"Kastner2015": ["V1v"], "streams": ["early"]}, "Kastner2015"),
+        ({"floc-faces": ["OFA"], "flat": ["a"], "HCP_MMP1": ["FFC"]}, "HCP_MMP1"),
+        ({"floc-faces": ["OFA"]}, "streams"),
+    ):
+        assert load_study(config | {"rois": rois, "roi_space": "func1pt8mm"}, folder).outlined_atlas == outlined

@@ -184,6 +184,7 @@ def run_check(
         subjects=subjects,
         seed=1,
         made_up_captions=True,
+        searchlight=None,
         checked_rois=["early", "midlateral", "ventral", "lateral"] if checked_rois is None else checked_rois,
         check=str(check),
     )

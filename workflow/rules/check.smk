@@ -1,9 +1,14 @@
 """Was the truth found? Compares results with what was planted; only the miniature has a truth.
 
-Needs: resources/miniature/truth, results/rsa, results/rdms/models. Makes: results/check.tsv.
+Needs: resources/miniature/truth, results/rsa, results/rdms/models, results/searchlight, results/maps. Makes: results/check.tsv.
 """
 
 if STUDY.config["source"] == "miniature":
+
+    # The subjects of the maps: all or, when no model is mapped, none.
+    MAPPED_SUBJECTS = (
+        STUDY.subject_names if STUDY.config["searchlight"]["models"] else []
+    )
 
     rule check_truth:
         """One row for every planted effect or null: expected value, estimate, interval, verdict."""
@@ -18,6 +23,31 @@ if STUDY.config["source"] == "miniature":
             models=every_model(rules.compute_model_rdm.output.rdm),
             scores=every_model(in_roi_space(rules.compare_roi_rdms.output.scores)),
             ceilings=in_roi_space(rules.estimate_roi_ceilings.output.ceilings),
+            searchlight=scores_of_mapped_models,
+            groups=expand(
+                rules.compute_group_map.output.group,
+                map=STUDY.config["searchlight"]["models"],
+            ),
+            volumes=[
+                f"resources/miniature/truth/{subject}_volume.nc"
+                for subject in MAPPED_SUBJECTS
+            ],
+            masks=[
+                nsd_file(layout.volume_file(subject, "brainmask"))
+                for subject in MAPPED_SUBJECTS
+            ],
+            valid=[
+                nsd_file(layout.volume_file(subject, "valid"))
+                for subject in MAPPED_SUBJECTS
+            ],
+            transforms=[
+                path
+                for subject in MAPPED_SUBJECTS
+                for path in depth_transforms(subject)
+            ],
+            indices=[
+                path for subject in MAPPED_SUBJECTS for path in vertex_indices(subject)
+            ],
         output:
             check=report(
                 "results/check.tsv",
@@ -47,6 +77,9 @@ if STUDY.config["source"] == "miniature":
                 and STUDY.config["least_ncsnr"] is None
                 else []
             ),
+            mapped_models=STUDY.config["searchlight"]["models"],
+            n_blocks=[len(image_set_blocks(subject)) for subject in STUDY.subject_names],
+            radius=STUDY.config["searchlight"]["radius"],
             code=script_digest("check_truth.py"),
             provenance="results/provenance",
         message:

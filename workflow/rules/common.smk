@@ -6,10 +6,20 @@ from types import SimpleNamespace
 
 import yaml
 
-from capcortex.config import MINIATURE_FOLDER, load_study, require_files
+from capcortex.config import (
+    MINIATURE_FOLDER,
+    load_study,
+    require_files,
+    searchlight_batches,
+)
 from capcortex.digests import code_digest
 from capcortex.nsd import layout
-from capcortex.nsd.betas import averaging_memory_mb, extraction_memory_mb
+from capcortex.nsd.betas import averaging_memory_mb
+from capcortex.nsd.sessions import (
+    surface_extraction_memory_mb,
+    volume_extraction_memory_mb,
+)
+from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.text.models import SEEDED
 
 STUDY = load_study(config, STUDY_FOLDER)
@@ -20,6 +30,9 @@ wildcard_constraints:
     model="|".join(STUDY.models["model"]),
     session=r"\d{2}",
     space="|".join(layout.SPACES),
+    map="|".join(STUDY.maps),
+    block=r"\d{2}",
+    batch=r"[a-z0-9+-]+",
 
 
 @functools.cache
@@ -58,24 +71,39 @@ def session_betas(wildcards):
     ]
 
 
+def session_volume_betas(wildcards):
+    """Volume betas of a session, in the format that the config names."""
+    return nsd_file(
+        layout.volume_betas(
+            wildcards.subject,
+            STUDY.config["betas_version"],
+            int(wildcards.session),
+            suffix=STUDY.config["volume_betas"],
+        )
+    )
+
+
+def brain_mask(wildcards):
+    """Brain mask of a subject in the volume."""
+    return nsd_file(layout.volume_file(wildcards.subject, "brainmask"))
+
+
 def extracted_sessions(wildcards):
-    """Extracted sessions of a subject."""
+    """Extracted sessions of a subject in a space."""
     return [
-        f"results/betas/sessions/{wildcards.subject}_session-{session:02d}_space-fsaverage.nc"
+        f"results/betas/sessions/{wildcards.subject}_session-{session:02d}_space-{wildcards.space}.nc"
         for session in STUDY.sessions(wildcards.subject)
     ]
+
+
+def trials_per_session(wildcards):
+    return STUDY.subject_row(wildcards.subject)["trials_per_session"]
 
 
 def n_trials(wildcards):
     """Trials of a subject over all sessions."""
     row = STUDY.subject_row(wildcards.subject)
     return row["sessions"] * row["trials_per_session"]
-
-
-def extraction_mem_mb(wildcards, attempt):
-    return attempt * extraction_memory_mb(
-        STUDY.subject_row(wildcards.subject)["trials_per_session"]
-    )
 
 
 def averaging_mem_mb(wildcards, attempt):
@@ -155,6 +183,19 @@ def image_brick():
     )
 
 
+def fsaverage_surfaces():
+    """NSD's fsaverage, inflated, to draw maps on; nothing where a copy of NSD lacks it: then fsaverage5 is drawn."""
+    paths = [
+        nsd_file(layout.surface("fsaverage", hemisphere, name))
+        for name in ("inflated", "sulc")
+        for hemisphere in layout.HEMISPHERES
+    ]
+    at_hand = STUDY.config["source"] == "miniature" or all(
+        Path(path).exists() for path in paths
+    )
+    return paths if at_hand else []
+
+
 def own_model_file(wildcards):
     """The file of a model that the user brings; nothing for models that the study builds."""
     path = STUDY.model_row(wildcards.model)["path"]
@@ -217,6 +258,31 @@ def files_nobody_makes():
             for hemisphere in layout.HEMISPHERES
             if STUDY.config["roi_space"] == "fsaverage"
         ]
+        volume_route = STUDY.config["searchlight"]["models"] or (
+            STUDY.config["roi_space"] == "func1pt8mm"
+        )
+        if volume_route:
+            for subject in STUDY.subject_names:
+                keys.append(layout.volume_file(subject, "brainmask"))
+                keys += [
+                    layout.volume_betas(
+                        subject,
+                        STUDY.config["betas_version"],
+                        session,
+                        suffix=STUDY.config["volume_betas"],
+                    )
+                    for session in STUDY.sessions(subject)
+                ]
+        if STUDY.config["searchlight"]["models"]:
+            for subject in STUDY.subject_names:
+                keys += [
+                    layout.transform(subject, hemisphere, name)
+                    for hemisphere in layout.HEMISPHERES
+                    for name in (
+                        *(f"func1pt8-to-{depth}" for depth in layout.DEPTHS),
+                        "white-to-fsaverage",
+                    )
+                ]
         files |= dict.fromkeys(map(nsd_file, keys), OWN_COPY)
     return files | roi_files_nobody_makes()
 
@@ -227,7 +293,12 @@ def roi_files_nobody_makes():
     for subject in STUDY.subject_names:
         here = SimpleNamespace(subject=subject, space=STUDY.config["roi_space"])
         sources = (roi_labels, roi_names, roi_indices, roi_mask, roi_ncsnr)
-        for path in (path for source in sources for path in source(here)):
+        paths = [path for source in sources for path in source(here)]
+        if STUDY.config["searchlight"]["models"]:
+            outlined = STUDY.outlined_atlas
+            paths += STUDY.label_files(outlined, subject, "fsaverage")
+            paths.append(STUDY.names_file(outlined, subject))
+        for path in paths:
             if not path.startswith(f"{STUDY.nsd_root}/"):
                 files[path] = "config keys rois and atlases_table"
             elif STUDY.config["source"] == "local":

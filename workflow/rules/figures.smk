@@ -160,4 +160,6 @@ rule figures:
         rules.plot_roi_rsa.output,
         rules.plot_rdms.output,
         rules.plot_captions.output,
+        expand(rules.plot_group_map.output, map=STUDY.maps),
+        expand(rules.plot_subject_maps.output, map=STUDY.maps),
     localrule: True

@@ -14,7 +14,7 @@ if STUDY.config["source"] == "miniature":
         for key, value in yaml.safe_load(
             Path(study_file(STUDY.config["miniature"]["truth"])).read_text()
         ).items()
-        if key not in ("checks", "equivalence_bound")
+        if key not in ("checks", "map_checks", "equivalence_bound")
     }
 
     rule make_miniature_experiment:
@@ -103,6 +103,12 @@ if STUDY.config["source"] == "miniature":
         script:
             "../../scripts/make_miniature_fsaverage.py"
 
+    # The twins of the betas in NSD's other formats are large, so one subject has them, unless they are what is read.
+    WITH_TWINS = (
+        STUDY.subject_names
+        if STUDY.config["volume_betas"] == "hdf5"
+        else STUDY.subject_names[:1]
+    )
     # One rule for each subject, because an output list cannot depend on a wildcard and subjects differ in their sessions.
     for _subject in STUDY.subject_names:
 
@@ -133,7 +139,28 @@ if STUDY.config["source"] == "miniature":
                     )
                     for session in STUDY.sessions(_subject)
                 ],
+                twins=[
+                    nsd_file(
+                        layout.volume_betas(
+                            _subject,
+                            STUDY.config["betas_version"],
+                            session,
+                            suffix="hdf5",
+                        )
+                    )
+                    for session in STUDY.sessions(_subject)
+                    if _subject in WITH_TWINS
+                ],
+                transforms=[
+                    nsd_file(layout.transform(_subject, hemisphere, name))
+                    for hemisphere in layout.HEMISPHERES
+                    for name in (
+                        *(f"func1pt8-to-{depth}" for depth in layout.DEPTHS),
+                        "white-to-fsaverage",
+                    )
+                ],
                 brainmask=nsd_file(layout.volume_file(_subject, "brainmask")),
+                valid=nsd_file(layout.volume_file(_subject, "valid")),
                 # What regions are read from: labels and their names, native to fsaverage, reliability.
                 volume_labels=[
                     nsd_file(layout.volume_file(_subject, f"roi/{atlas}"))
@@ -147,12 +174,6 @@ if STUDY.config["source"] == "miniature":
                 names=[
                     nsd_file(layout.label_names(_subject, atlas))
                     for atlas in layout.SUBJECT_ATLASES
-                ],
-                indices=[
-                    nsd_file(
-                        layout.transform(_subject, hemisphere, "white-to-fsaverage")
-                    )
-                    for hemisphere in layout.HEMISPHERES
                 ],
                 volume_ncsnr=nsd_file(
                     layout.volume_ncsnr(_subject, STUDY.config["betas_version"])
@@ -185,7 +206,7 @@ if STUDY.config["source"] == "miniature":
                 root=lambda wildcards, output: nsd_root_of(output.brainmask),
                 truth_folder=subpath(output.surface_truth, parent=True),
                 subject=_subject,
-                twins=_subject == STUDY.subject_names[0],
+                twins=_subject in WITH_TWINS,
                 planted=PLANTED,
                 sessions=MINIATURE_SESSIONS,
                 runs_per_session=STUDY.config["miniature"]["runs_per_session"],

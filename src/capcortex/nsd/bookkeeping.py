@@ -126,6 +126,23 @@ def read_trials(path: str | Path, subject: str) -> pd.DataFrame:
     return trials[TRIAL_COLUMNS]
 
 
+def read_session_trials(path: str | Path, subject: str, session: int) -> pd.DataFrame:
+    """Read the rows of one session from ``trials.tsv``, the table of all subjects' trials, in their order.
+
+    Raises
+    ------
+    ValueError
+        If the table has no trial of that session.
+    """
+    trials = read_table(path, columns=TRIAL_COLUMNS)
+    rows = trials[(trials["subject"] == subject) & (trials["session"] == session)]
+    if rows.empty:
+        raise ValueError(
+            f"{path}: no trial of {subject}, session {session}; make it anew: rm '{path}', run snakemake again"
+        )
+    return rows
+
+
 def read_stimulus_table(path: str | Path) -> pd.DataFrame:
     """Read ``nsd_stim_info_merged.csv`` with the column ``id73k`` (1-based) added and checked.
 
@@ -447,3 +464,10 @@ def read_image_sets(path: str | Path, subject: str | None = None) -> tuple[NDArr
         table = table[table["subject"].isin([subject, "all"])]
     groups = {str(label): rows["id73k"].to_numpy() for label, rows in table.groupby("image_set", sort=False)}
     return np.array(list(groups.values()), dtype=np.int64), list(groups)
+
+
+def read_own_image_sets(path: str | Path, subject: str) -> tuple[NDArray[np.int64], list[str]]:
+    """Read a subject's own image sets, without the shared ones; see `read_image_sets`."""
+    sets, labels = read_image_sets(path, subject)
+    own = [number for number, label in enumerate(labels) if label.startswith(f"{subject}-")]
+    return sets[own], [labels[number] for number in own]

@@ -8,6 +8,9 @@ HEMISPHERES = ("lh", "rh")
 SPACES = ("fsaverage", "func1pt8mm")
 """Spaces in which the study analyses betas: the common surface, and each subject's functional volume."""
 
+DEPTHS = ("layerB1", "layerB2", "layerB3")
+"""Surfaces at 25, 50 and 75 % of the cortex's thickness from the pial surface; maps are sampled at all three."""
+
 SPLITS = ("train2017", "val2017")
 ATLASES = ("streams", "nsdgeneral", "Kastner2015", "HCP_MMP1", "corticalsulc")
 """Atlases on fsaverage that the miniature has."""

@@ -11,5 +11,5 @@ if __name__ == "__main__":
             [Path(path) for path in snakemake.input.sessions],
             Path(snakemake.output.betas),
             subject=snakemake.wildcards.subject,
-            incomplete_vertices=snakemake.params.incomplete_vertices,
+            incomplete_data=snakemake.params.incomplete_data,
         )

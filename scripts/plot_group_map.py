@@ -1,0 +1,62 @@
+"""Draw the group map of a model or a contrast, and list what it shows of each region."""
+
+from pathlib import Path
+
+from capcortex.arrays import open_array
+from capcortex.figures.maps import Regions, draw_group_map, group_numbers, load_meshes
+from capcortex.figures.style import save_figure
+from capcortex.jobs import job
+from capcortex.nsd.rois import read_label_names, read_surface_labels
+from capcortex.tables import write_table
+
+
+def main(
+    *,
+    group: str,
+    labels: list[str],
+    names: str,
+    rois: list[str],
+    surfaces: list[str],
+    title: str,
+    quantity: str,
+    false_discovery_rate: float,
+    source: str,
+    pdf: str,
+    png: str,
+    tsv: str,
+) -> None:
+    with open_array(group, variables=["mean", "p_fdr", "p_sign_flip"]) as file:
+        maps = {name: file[name].to_numpy() for name in ("mean", "p_fdr", "p_sign_flip")}
+        n_subjects = int(file.attrs["n_subjects"])
+    label_of = read_label_names(names)
+    regions = Regions(read_surface_labels([Path(path) for path in labels]), {roi: label_of[roi] for roi in rois})
+    figure = draw_group_map(
+        **maps,
+        cortex=load_meshes(surfaces, maps["mean"].size),
+        regions=regions,
+        title=title,
+        quantity=quantity,
+        n_subjects=n_subjects,
+        false_discovery_rate=false_discovery_rate,
+        source=source,
+    )
+    save_figure(figure, pdf, png)
+    write_table(group_numbers(**maps, regions=regions, false_discovery_rate=false_discovery_rate), tsv)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            group=snakemake.input.group,
+            labels=list(snakemake.input.labels),
+            names=snakemake.input.names,
+            rois=list(snakemake.params.rois),
+            surfaces=list(snakemake.input.surfaces),
+            title=snakemake.params.title,
+            quantity=snakemake.params.quantity,
+            false_discovery_rate=snakemake.params.false_discovery_rate,
+            source=snakemake.params.source,
+            pdf=snakemake.output.pdf,
+            png=snakemake.output.png,
+            tsv=snakemake.output.tsv,
+        )

@@ -1,0 +1,67 @@
+"""Draw every subject's map of a model or a contrast, and list what it shows of each region."""
+
+from pathlib import Path
+
+from capcortex.arrays import open_array
+from capcortex.figures.maps import Regions, draw_subject_maps, load_meshes, subject_numbers
+from capcortex.figures.style import save_figure
+from capcortex.inference.maps import paired_difference
+from capcortex.jobs import job
+from capcortex.nsd.rois import read_label_names, read_surface_labels
+from capcortex.tables import write_table
+
+
+def main(
+    *,
+    maps: list[str],
+    group: str,
+    labels: list[str],
+    names: str,
+    rois: list[str],
+    surfaces: list[str],
+    title: str,
+    quantity: str,
+    source: str,
+    pdf: str,
+    png: str,
+    tsv: str,
+) -> None:
+    loaded = []
+    for path in maps:
+        with open_array(path, variables=["r", "subject"]) as file:
+            loaded.append(file["r"].load())
+    of_subjects = loaded[0] if len(loaded) == 1 else paired_difference(*loaded)
+    by_subject = {str(name): of_subjects.sel(subject=name).to_numpy() for name in of_subjects["subject"].to_numpy()}
+    with open_array(group, variables=["mean"]) as file:
+        mean = file["mean"].to_numpy()
+    label_of = read_label_names(names)
+    regions = Regions(read_surface_labels([Path(path) for path in labels]), {roi: label_of[roi] for roi in rois})
+    figure = draw_subject_maps(
+        by_subject,
+        mean,
+        cortex=load_meshes(surfaces, mean.size),
+        regions=regions,
+        title=title,
+        quantity=quantity,
+        source=source,
+    )
+    save_figure(figure, pdf, png)
+    write_table(subject_numbers(by_subject, mean, regions=regions), tsv)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            maps=list(snakemake.input.maps),
+            group=snakemake.input.group,
+            labels=list(snakemake.input.labels),
+            names=snakemake.input.names,
+            rois=list(snakemake.params.rois),
+            surfaces=list(snakemake.input.surfaces),
+            title=snakemake.params.title,
+            quantity=snakemake.params.quantity,
+            source=snakemake.params.source,
+            pdf=snakemake.output.pdf,
+            png=snakemake.output.png,
+            tsv=snakemake.output.tsv,
+        )

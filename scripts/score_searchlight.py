@@ -1,0 +1,55 @@
+"""Score the searchlight of one subject and block of image sets with a batch of models."""
+
+import numpy as np
+
+from capcortex.arrays import open_array, write_array
+from capcortex.jobs import job
+from capcortex.nsd.betas import read_image_betas
+from capcortex.nsd.bookkeeping import read_own_image_sets
+from capcortex.nsd.sessions import read_mask
+from capcortex.rsa.searchlight import find_spheres, score_searchlight
+
+
+def main(
+    *,
+    betas: str,
+    mask: str,
+    image_sets: str,
+    model_rdms: dict[str, str],
+    subject: str,
+    block: int,
+    sets_per_job: int,
+    radius: float,
+    least_share: float,
+    distance: str,
+    scores: str,
+) -> None:
+    sets, labels = read_own_image_sets(image_sets, subject)
+    here = slice((block - 1) * sets_per_job, block * sets_per_job)
+    models = {}
+    for model, path in model_rdms.items():
+        with open_array(path, variables=["rdm", "id73k", "image_set"]) as file:
+            models[model] = file.sel(image_set=labels[here]).load()
+    patterns = read_image_betas(betas, np.unique(sets[here]))
+    _, shape = read_mask(mask)
+    indices = np.column_stack([patterns[axis].to_numpy() for axis in "ijk"])
+    spheres = find_spheres(indices, shape, radius, least_share)
+    made = score_searchlight(patterns, sets[here], labels[here], models, spheres, distance)
+    write_array(made.assign_attrs(subject=subject, radius=radius, least_share=least_share), scores)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            betas=snakemake.input.betas,
+            mask=snakemake.input.mask,
+            image_sets=snakemake.input.image_sets,
+            model_rdms=dict(zip(snakemake.params.models, snakemake.input.models, strict=True)),
+            subject=snakemake.wildcards.subject,
+            block=int(snakemake.wildcards.block),
+            sets_per_job=snakemake.params.sets_per_job,
+            radius=snakemake.params.radius,
+            least_share=snakemake.params.least_share,
+            distance=snakemake.params.distance,
+            scores=snakemake.output.scores,
+        )

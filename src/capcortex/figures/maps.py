@@ -1,0 +1,684 @@
+"""Figures of maps on the cortex: inflated and flat hemispheres of the group, thresholded or not, and of each subject.
+
+Draws the statistics of ``inference.maps``; computes nothing but places on the page. nilearn gives the meshes. The
+pictures are made here, because nilearn's own (one polygon of matplotlib for each face, sorted by depth at each
+drawing) take longer than a figure may, and have no outlines that the cortex hides where it should: a view is cast
+once into a picture of which face each pixel shows, and every map is then looked up in it.
+"""
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import contourpy
+import matplotlib
+import nibabel
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import distance_transform_edt
+
+from capcortex.figures.style import NOTE, add_panel, new_figure, stamp
+
+Values = NDArray[np.float64]
+
+SIDES = {"lh": "left", "rh": "right"}
+# Vertices of a hemisphere of fsaverage5, which are the first of fsaverage's, whose mesh is a finer one of the same
+# sphere (Fischl et al. 1999, doi:10.1002/(SICI)1097-0193(1999)8:4<272::AID-HBM10>3.0.CO;2-4).
+COARSE, FINE = 10_242, 163_842
+FAMILY_WISE = 0.05
+
+# For each view the axes of the mesh (x to the right of the head, y to its front, z up) that point to the right of the
+# picture, up in it, and out of it to the reader.
+X, Y, Z = np.eye(3)
+DIRECTIONS = {
+    ("lh", "lateral"): np.array([-Y, Z, -X]),
+    ("lh", "medial"): np.array([Y, Z, X]),
+    ("rh", "medial"): np.array([-Y, Z, -X]),
+    ("rh", "lateral"): np.array([Y, Z, X]),
+    ("lh", "flat"): np.eye(3),
+    ("rh", "flat"): np.eye(3),
+}
+
+COLOURS = matplotlib.colormaps["RdBu_r"]
+GYRUS, SULCUS, NO_VALUE = 0.9, 0.74, 0.5
+# How far sulci darken the colour of a value that lies on them.
+SHADE = 0.91
+OUTLINE: dict[str, Any] = {"color": "0.15", "linewidth": 0.45}
+SURVIVES: dict[str, Any] = {"color": "#F0E442", "linewidth": 0.9}
+SILHOUETTE: dict[str, Any] = {"color": "0.45", "linewidth": 0.4}
+
+# Twice the pixels of a saved figure, so that edges come out smooth.
+PIXELS_PER_INCH = 400
+NUMBER: dict[str, Any] = {
+    "ha": "center",
+    "va": "center_baseline",
+    "fontsize": 5.5,
+    "path_effects": [withStroke(linewidth=1.2, foreground="white")],
+}
+# A number is written where this many inches around it belong to its region.
+NUMBER_ROOM = 0.045
+# Sizes on the page in inches.
+WIDTH, EDGE, NOTE_LINE, GAP = 7.4, 0.1, 0.13, 0.05
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """One hemisphere, inflated or flat.
+
+    Attributes
+    ----------
+    points
+        (vertex, 3) coordinates, mm.
+    faces
+        (face, 3) 0-based vertices, counter-clockwise seen from outside.
+    sulcal_depth
+        (vertex,) FreeSurfer's ``sulc``: positive in sulci.
+    """
+
+    points: Values
+    faces: NDArray[np.int64]
+    sulcal_depth: Values
+
+
+@dataclass(frozen=True)
+class Cortex:
+    """What maps are drawn on.
+
+    Attributes
+    ----------
+    inflated, flat
+        Mesh of each hemisphere, ``lh`` and ``rh``. Its vertices are the first of the hemisphere's in a map.
+    n_vertices
+        Length of a map: vertices of the left, then of the right hemisphere.
+    """
+
+    inflated: dict[str, Mesh]
+    flat: dict[str, Mesh]
+    n_vertices: int
+
+
+class Regions(NamedTuple):
+    """Regions to outline: label of each vertex, left then right hemisphere, and the label of each name."""
+
+    labels: NDArray[np.int64]
+    names: dict[str, int]
+
+
+@dataclass(frozen=True)
+class View:
+    """A mesh seen from one side: which face each pixel of the picture shows, and where in it.
+
+    Attributes
+    ----------
+    covered
+        (row from the bottom, column) whether a pixel shows the mesh. The others of its arrays are over these pixels.
+    vertices
+        (pixel, 3) corners of the face that lies foremost, as vertices of a map of both hemispheres.
+    weights
+        (pixel, 3) barycentric coordinates of the pixel's centre in that face.
+    sulcus
+        (pixel,) whether the pixel lies in a sulcus.
+    """
+
+    covered: NDArray[np.bool_]
+    vertices: NDArray[np.int64]
+    weights: Values
+    sulcus: NDArray[np.bool_]
+
+
+def load_meshes(surfaces: Iterable[str | Path] | None, n_vertices: int) -> Cortex:
+    """Load the inflated and the flat hemispheres that a map is drawn on.
+
+    Parameters
+    ----------
+    surfaces
+        FreeSurfer's ``lh.inflated``, ``rh.inflated``, ``lh.sulc`` and ``rh.sulc`` of NSD's fsaverage, or nothing when
+        these files are not at hand: then the maps' first 10,242 vertices of each hemisphere are drawn on nilearn's
+        fsaverage5. Flat hemispheres are always those of fsaverage5.
+    n_vertices
+        Length of the maps: 20,484 or 327,684.
+
+    Raises
+    ------
+    ValueError
+        If ``n_vertices`` is another number; naming the file, if a surface is missing or damaged or has another number
+        of vertices than the hemispheres of the maps.
+    """
+    if n_vertices not in (2 * COARSE, 2 * FINE):
+        raise ValueError(f"maps on fsaverage have {2 * FINE} vertices, on fsaverage5 {2 * COARSE}; found {n_vertices}")
+    if surfaces is None:
+        inflated = {hemisphere: _read_fsaverage5(hemisphere, "infl") for hemisphere in SIDES}
+    else:
+        paths = {Path(path).name: Path(path) for path in surfaces}
+        inflated = {hemisphere: _read_freesurfer(paths, hemisphere, n_vertices // 2) for hemisphere in SIDES}
+    return Cortex(inflated, {hemisphere: _read_fsaverage5(hemisphere, "flat") for hemisphere in SIDES}, n_vertices)
+
+
+def _read_fsaverage5(hemisphere: str, kind: str) -> Mesh:
+    """Read a mesh where it lies in nilearn: importing ``nilearn.datasets`` would take longer than all the drawing."""
+
+    def arrays(name: str) -> list[NDArray]:
+        with as_file(files("nilearn") / "datasets/data/fsaverage5" / f"{name}_{SIDES[hemisphere]}.gii.gz") as path:
+            return [array.data for array in nibabel.gifti.GiftiImage.from_filename(path).darrays]
+
+    points, faces = arrays(kind)
+    return Mesh(points.astype(np.float64), faces.astype(np.int64), arrays("sulc")[0].astype(np.float64))
+
+
+def _read_freesurfer(paths: Mapping[str, Path], hemisphere: str, n_vertices: int) -> Mesh:
+    parts = []
+    for kind, read in (("inflated", nibabel.freesurfer.read_geometry), ("sulc", nibabel.freesurfer.read_morph_data)):
+        name = f"{hemisphere}.{kind}"
+        if name not in paths:
+            raise ValueError(f"{name} is not among the surfaces to draw on: {', '.join(map(str, paths.values()))}")
+        try:
+            part = read(paths[name])
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"{paths[name]}: not a whole FreeSurfer file ({error}); remove it and fetch it again"
+            ) from error
+        found = len(part[0] if kind == "inflated" else part)
+        if found != n_vertices:
+            raise ValueError(f"{paths[name]}: {found} vertices, but a hemisphere of the maps has {n_vertices}")
+        parts.append(part)
+    (points, faces), depth = parts
+    return Mesh(points.astype(np.float64), faces.astype(np.int64), depth.astype(np.float64))
+
+
+def cast_views(cortex: Cortex, pixels: int) -> dict[tuple[str, str], View]:
+    """Cast every view of a cortex into pixels, all inflated ones at one scale, and both flat ones at another.
+
+    Parameters
+    ----------
+    cortex
+        From `load_meshes`.
+    pixels
+        Width of a picture.
+
+    Returns
+    -------
+    dict
+        View of each hemisphere (``lh``, ``rh``) from each side (``lateral``, ``medial``, ``flat``).
+    """
+    views = {}
+    for sides, meshes in ((("lateral", "medial"), cortex.inflated), (("flat",), cortex.flat)):
+        seen = {
+            (hemisphere, side): (mesh, mesh.points @ DIRECTIONS[hemisphere, side].T)
+            for hemisphere, mesh in meshes.items()
+            for side in sides
+        }
+        # The flat patch leaves out vertices, which have points all the same: only those of faces are seen.
+        corners = {key: points[np.unique(mesh.faces)] for key, (mesh, points) in seen.items()}
+        extent = np.max([np.ptp(points[:, :2], axis=0) for points in corners.values()], axis=0)
+        scale = (pixels - 4) / extent[0]
+        shape = (int(extent[1] * scale) + 4, pixels)
+        for (hemisphere, side), (mesh, points) in seen.items():
+            middle = (corners[hemisphere, side].max(axis=0) + corners[hemisphere, side].min(axis=0)) / 2
+            centred = (points - middle) * scale + np.array([shape[1] - 1, shape[0] - 1, 0]) / 2
+            first = 0 if hemisphere == "lh" else cortex.n_vertices // 2
+            views[hemisphere, side] = _cast(mesh, centred, shape, first)
+    return views
+
+
+def _cast(mesh: Mesh, points: Values, shape: tuple[int, int], first: int) -> View:
+    """Find the foremost face at the centre of each pixel, among those whose bounding box holds it.
+
+    Faces that show their back are not seen.
+    """
+    a, b, c = (points[mesh.faces[:, corner]] for corner in range(3))
+    front = np.flatnonzero(_cross(b - a, c - a) > 0)
+    low = np.ceil(np.minimum(np.minimum(a, b), c)[front, :2]).astype(np.int64)
+    size = np.floor(np.maximum(np.maximum(a, b), c)[front, :2]).astype(np.int64) - low + 1
+    n_tried = size.prod(axis=1)
+    box = np.repeat(np.arange(front.size), n_tried)
+    step = np.arange(box.size) - np.repeat(np.cumsum(n_tried) - n_tried, n_tried)
+    pixel = low[box] + np.stack([step % size[box, 0], step // size[box, 0]], axis=1)
+    face = front[box]
+    to_a, to_b, to_c = (corner[face, :2] - pixel for corner in (a, b, c))
+    weights = np.stack([_cross(to_b, to_c), _cross(to_c, to_a), _cross(to_a, to_b)], axis=1)
+    inside = (weights >= 0).all(axis=1)
+    pixel, face, weights = pixel[inside], face[inside], weights[inside]
+    weights /= weights.sum(axis=1, keepdims=True)
+    depth = (weights * points[mesh.faces[face], 2]).sum(axis=1)
+    # By pixel, and within it from back to front: the last of a pixel's faces is the one that is seen.
+    at = pixel @ [1, shape[1]]
+    order = np.lexsort((depth, at))
+    seen = order[np.append(np.diff(at[order]) > 0, True)]
+    corners, weights = mesh.faces[face[seen]], weights[seen]
+    covered = np.zeros(shape, dtype=bool)
+    covered.flat[at[seen]] = True
+    sulcus = (weights * mesh.sulcal_depth[corners]).sum(axis=1) > 0
+    return View(covered, corners + first, weights, sulcus)
+
+
+def _cross(one: Values, other: Values) -> Values:
+    return one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]
+
+
+def look_up(view: View, values: ArrayLike) -> Values:
+    """Interpolate a map at the pixels of a view.
+
+    Parameters
+    ----------
+    view
+        From `cast_views`.
+    values
+        (n_vertices,) map; NaN where a vertex has no value.
+
+    Returns
+    -------
+    ndarray of shape (pixel,), float64
+        Mean over the corners of the pixel's face that have a value, weighted by nearness; NaN where those without
+        one have more than half of the weight.
+    """
+    corners = np.asarray(values, dtype=np.float64)[view.vertices]
+    weights = view.weights * np.isfinite(corners)
+    total = weights.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.where(total >= 0.5, (weights * np.nan_to_num(corners)).sum(axis=1) / total, np.nan)
+
+
+def paint(view: View, values: Values, limit: float, shown: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+    """Paint a map on a view.
+
+    Parameters
+    ----------
+    view
+        From `cast_views`.
+    values
+        (n_vertices,) map; NaN where a vertex has no value: painted in plain grey.
+    limit
+        Value of the last colour, and of the first with the other sign.
+    shown
+        (n_vertices,) vertices that get a colour; the others show gyri and sulci. All, if not given.
+
+    Returns
+    -------
+    ndarray of shape (row from the bottom, column, 3), uint8
+        Red, green, blue; white where the cortex is not.
+    """
+    here = look_up(view, values)
+    colours = COLOURS(Normalize(-limit, limit)(here))[:, :3] * np.where(view.sulcus, SHADE, 1)[:, None]
+    if shown is not None:
+        hidden = look_up(view, shown) < 0.5
+        colours[hidden] = np.where(view.sulcus, SULCUS, GYRUS)[hidden, None]
+    colours[np.isnan(here)] = NO_VALUE
+    picture = np.full((*view.covered.shape, 3), 255, dtype=np.uint8)
+    picture[view.covered] = np.rint(255 * colours)
+    return picture
+
+
+def outline(view: View, inside: NDArray[np.bool_]) -> list[Values]:
+    """Return the lines, in pixels, around the part of a set of vertices that is seen."""
+    if not inside[view.vertices].any():
+        return []
+    picture = np.ma.masked_all(view.covered.shape)
+    picture[view.covered] = look_up(view, inside)
+    return _half_lines(picture)
+
+
+def _half_lines(picture: NDArray) -> list[Values]:
+    return cast(list[Values], contourpy.contour_generator(z=picture).lines(0.5))
+
+
+def colour_limit(*maps: Values) -> float:
+    """Return the value of the last colour: 99.5 % of the maps' values lie nearer to zero, rounded up to two digits.
+
+    The largest value, where this is zero; one, where there is none but zero.
+    """
+    sizes = np.abs(np.concatenate(maps))
+    sizes = sizes[np.isfinite(sizes)]
+    limit = float(np.quantile(sizes, 0.995) or sizes.max()) if sizes.size else 0.0
+    if not limit:
+        return 1.0
+    unit = 10.0 ** (np.floor(np.log10(limit)) - 1)
+    return float(f"{np.ceil(limit / unit - 1e-9) * unit:.2g}")
+
+
+def draw_group_map(
+    mean: Values,
+    p_fdr: Values,
+    p_sign_flip: Values,
+    *,
+    cortex: Cortex,
+    regions: Regions,
+    title: str,
+    quantity: str,
+    n_subjects: int,
+    false_discovery_rate: float,
+    source: str,
+) -> Figure:
+    """Draw the group map of a model, or of the contrast of two: all of it on the left, what is significant on the right.
+
+    Parameters
+    ----------
+    mean
+        (n_vertices,) mean over subjects; NaN where no subject has a value.
+    p_fdr
+        (n_vertices,) p of the t test, adjusted for the false discovery rate; NaN where not tested.
+    p_sign_flip
+        (n_vertices,) p of the sign-flip maximum statistic; NaN where not tested. Those below 0.05 are outlined.
+    cortex
+        From `load_meshes`.
+    regions
+        Regions to outline; where there is room, with their number in the order of the names.
+    title
+        Label of the model, or of both.
+    quantity
+        What a subject's map holds, for the colour bar: ``RDM correlation (Pearson r)``.
+    n_subjects
+        Number of subjects.
+    false_discovery_rate
+        Vertices whose ``p_fdr`` lies below get a colour on the right.
+    source
+        Config key ``source``.
+
+    Returns
+    -------
+    Figure
+        Its axes carry the labels ``<block>: <left or right> <lateral, medial or flat>`` with the blocks ``unthresholded``
+        and ``thresholded``, and ``colour bar``.
+
+    Raises
+    ------
+    ValueError
+        If a map or the labels have another length than the cortex.
+    """
+    _require_lengths(cortex, {"mean": mean, "p_fdr": p_fdr, "p_sign_flip": p_sign_flip, "labels": regions.labels})
+    significant, survives = p_fdr < false_discovery_rate, p_sign_flip < FAMILY_WISE
+    n_tested = np.isfinite(p_fdr).sum()
+    blocks = {
+        "unthresholded": ("Unthresholded", "every vertex that has a value", None),
+        "thresholded": (
+            f"Thresholded: adjusted p < {false_discovery_rate:g}",
+            f"t test, false discovery rate over vertices: {significant.sum():,} of {n_tested:,} vertices",
+            significant,
+        ),
+    }
+    left, between = 0.3, 0.25
+    column = (WIDTH - left - EDGE - between - 2 * GAP) / 4
+    views = cast_views(cortex, round(column * PIXELS_PER_INCH))
+    heights = {side: column * np.divide(*views["lh", side].covered.shape) for side in ("lateral", "medial", "flat")}
+    outlines = {key: _region_outlines(view, regions) for key, view in views.items()}
+    numbers = {key: _number_places(view, regions) for key, view in views.items()}
+    limit = colour_limit(mean)
+    listed = ", ".join(f"{number} {name}" for number, name in enumerate(regions.names, start=1))
+    notes = _wrap(
+        f"Regions: {listed}.",
+        "Mean over the subjects that have a value at a vertex; tested where all have one.",
+        *_about_maps(cortex),
+    )
+    below = _footer_height(notes)
+    top = below + sum(heights.values()) + 3 * GAP
+    figure = _new_page(top + 0.8, title)
+    for at, (block, (heading, explanation, shown)) in enumerate(blocks.items()):
+        start = left + at * (2 * column + GAP + between)
+        _write(figure, (start, top + 0.31), heading, fontsize=9)
+        _write(figure, (start, top + 0.18), explanation, **NOTE)
+        for across, (hemisphere, name) in enumerate(SIDES.items()):
+            corner, bottom = start + across * (column + GAP), top
+            _write(figure, (corner + column / 2, top), f"{name} hemisphere", ha="center", **NOTE)
+            for side, height in heights.items():
+                bottom -= height + GAP
+                key = hemisphere, side
+                axes = add_panel(figure, f"{block}: {name} {side}", (corner, bottom, column, height))
+                _draw_view(axes, views[key], paint(views[key], mean, limit, shown), outlines[key])
+                if shown is None:
+                    for number, place in numbers[key].items():
+                        axes.annotate(str(number), place, **NUMBER)
+                else:
+                    axes.add_collection(LineCollection(outline(views[key], survives), **SURVIVES))
+                if at == across == 0:
+                    _write(figure, (0.12, bottom + height / 2), side, rotation=90, **NOTE | {"va": "center"})
+    bar_label = f"mean {quantity} over {n_subjects} subject{'s' * (n_subjects != 1)}"
+    legend = [
+        Patch(color=str(SULCUS), label="not significant, or not tested (thresholded only)"),
+        Line2D(
+            [], [], label=f"sign-flip maximum statistic p < {FAMILY_WISE:g}: {survives.sum():,} vertices", **SURVIVES
+        ),
+    ]
+    _draw_footer(figure, notes, limit=limit, maps=[mean], label=bar_label, legend=legend)
+    stamp(figure, source)
+    return figure
+
+
+def draw_subject_maps(
+    maps: Mapping[str, Values],
+    mean: Values,
+    *,
+    cortex: Cortex,
+    regions: Regions,
+    title: str,
+    quantity: str,
+    source: str,
+) -> Figure:
+    """Draw the whole map of each subject, and their mean in the last row, with the same colours.
+
+    Parameters
+    ----------
+    maps
+        (n_vertices,) map of each subject; NaN where a vertex has no value.
+    mean
+        (n_vertices,) mean over subjects.
+    cortex, regions, title, quantity, source
+        As for `draw_group_map`; regions are outlined without their numbers.
+
+    Returns
+    -------
+    Figure
+        Its axes carry the labels ``<subject or mean>: <left or right> <lateral, medial or flat>`` and ``colour bar``.
+
+    Raises
+    ------
+    ValueError
+        If a map or the labels have another length than the cortex.
+    """
+    rows = {**maps, "mean": mean}
+    _require_lengths(cortex, {**rows, "labels": regions.labels})
+    views = cast_views(cortex, round(1.2 * PIXELS_PER_INCH))
+    outlines = {key: _region_outlines(view, regions) for key, view in views.items()}
+    limit = colour_limit(*rows.values())
+    left = 0.6
+    across_up = {key: view.covered.shape[1] / view.covered.shape[0] for key, view in views.items()}
+    height = (WIDTH - left - EDGE - 5 * GAP) / sum(across_up.values())
+    notes = _wrap(f"Regions: {', '.join(regions.names)}.", *_about_maps(cortex))
+    below = _footer_height(notes)
+    figure = _new_page(below + len(rows) * (height + GAP) + 0.64, title)
+    bottom = below + len(rows) * (height + GAP)
+    _write(figure, (EDGE, bottom + 0.2), "Unthresholded: every vertex that has a value, in each subject.", **NOTE)
+    for row, values in rows.items():
+        corner = left
+        for key in DIRECTIONS:
+            hemisphere, side = key
+            name, width = f"{SIDES[hemisphere]} {side}", height * across_up[key]
+            if row == next(iter(rows)):
+                _write(figure, (corner + width / 2, bottom), name, ha="center", **NOTE)
+            axes = add_panel(figure, f"{row}: {name}", (corner, bottom - GAP - height, width, height))
+            _draw_view(axes, views[key], paint(views[key], values, limit), outlines[key])
+            corner += width + GAP
+        weight = "bold" if row == "mean" else "normal"
+        _write(figure, (EDGE, bottom - GAP - height / 2), row, va="center", fontweight=weight)
+        bottom -= height + GAP
+    _draw_footer(figure, notes, limit=limit, maps=list(rows.values()), label=quantity, legend=[])
+    stamp(figure, source)
+    return figure
+
+
+def group_numbers(
+    mean: Values, p_fdr: Values, p_sign_flip: Values, *, regions: Regions, false_discovery_rate: float
+) -> pd.DataFrame:
+    """List what `draw_group_map` shows of each region; the maps' own files hold every vertex.
+
+    Parameters
+    ----------
+    mean, p_fdr, p_sign_flip, regions, false_discovery_rate
+        As for `draw_group_map`.
+
+    Returns
+    -------
+    DataFrame
+        One row for each region and hemisphere, and for the vertices outside of all regions (``outside``): ``region``,
+        ``hemisphere``, ``n_vertices``, ``n_with_value``, ``mean`` over the vertices that have a value, ``peak`` (the
+        value farthest from zero), ``peak_vertex`` (its 0-based vertex of the hemisphere), ``n_significant``
+        (``p_fdr`` below the rate) and ``n_sign_flip`` (``p_sign_flip`` below 0.05).
+    """
+    return _list_regions(
+        mean, regions, {"n_significant": p_fdr < false_discovery_rate, "n_sign_flip": p_sign_flip < FAMILY_WISE}
+    )
+
+
+def subject_numbers(maps: Mapping[str, Values], mean: Values, *, regions: Regions) -> pd.DataFrame:
+    """List what `draw_subject_maps` shows of each region.
+
+    Parameters
+    ----------
+    maps, mean, regions
+        As for `draw_subject_maps`.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `group_numbers` for each map, without counts of significant vertices, after ``map``: a subject, or
+        ``mean``.
+    """
+    tables = [_list_regions(values, regions, {}).assign(map=name) for name, values in {**maps, "mean": mean}.items()]
+    table = pd.concat(tables, ignore_index=True)
+    return table[["map", *table.columns.drop("map")]]
+
+
+def _list_regions(values: Values, regions: Regions, counted: Mapping[str, NDArray[np.bool_]]) -> pd.DataFrame:
+    half = values.size // 2
+    inside = {name: regions.labels == label for name, label in regions.names.items()}
+    inside["outside"] = ~np.isin(regions.labels, list(regions.names.values()))
+    rows = []
+    for name, region in inside.items():
+        for at, hemisphere in enumerate(SIDES):
+            vertices = at * half + np.flatnonzero(region[at * half : (at + 1) * half])
+            known = vertices[np.isfinite(values[vertices])]
+            peak = known[np.abs(values[known]).argmax()] if known.size else None
+            rows.append(
+                {
+                    "region": name,
+                    "hemisphere": hemisphere,
+                    "n_vertices": vertices.size,
+                    "n_with_value": known.size,
+                    "mean": values[known].mean() if known.size else np.nan,
+                    "peak": np.nan if peak is None else values[peak],
+                    "peak_vertex": pd.NA if peak is None else peak - at * half,
+                }
+                | {count: np.count_nonzero(chosen[vertices]) for count, chosen in counted.items()}
+            )
+    return pd.DataFrame(rows).astype({"peak_vertex": "Int64"})
+
+
+def _require_lengths(cortex: Cortex, vectors: Mapping[str, NDArray]) -> None:
+    for name, vector in vectors.items():
+        if vector.shape != (cortex.n_vertices,):
+            raise ValueError(f"{name}: shape {vector.shape}, but the cortex has {cortex.n_vertices} vertices")
+
+
+def _region_outlines(view: View, regions: Regions) -> list[Values]:
+    return [line for label in regions.names.values() for line in outline(view, regions.labels == label)]
+
+
+def _number_places(view: View, regions: Regions) -> dict[int, tuple[float, float]]:
+    """Where the number of each region has room: the pixel that is farthest from the region's border."""
+    coarse = 4
+    places = {}
+    nearest = np.take_along_axis(view.vertices, view.weights.argmax(axis=1)[:, None], axis=1)[:, 0]
+    shown = np.zeros(view.covered.shape, dtype=np.int64)
+    shown[view.covered] = regions.labels[nearest]
+    for number, label in enumerate(regions.names.values(), start=1):
+        room = distance_transform_edt(np.pad(shown[::coarse, ::coarse] == label, 1))[1:-1, 1:-1] * coarse
+        if room.max() > NUMBER_ROOM * PIXELS_PER_INCH:
+            row, column = np.unravel_index(room.argmax(), room.shape)
+            places[number] = (float(column * coarse), float(row * coarse))
+    return places
+
+
+def _new_page(height: float, title: str) -> Figure:
+    lines = textwrap.wrap(title, 68, break_on_hyphens=False)
+    height += 0.17 * (len(lines) - 1)
+    figure = new_figure(WIDTH, height)
+    _write(figure, (EDGE, height - EDGE), "\n".join(lines), va="top", fontsize=10, fontweight="bold")
+    return figure
+
+
+def _write(figure: Figure, place: tuple[float, float], text: str, **look: Any) -> None:
+    """Write a text at a place in inches; it stands on it, unless told otherwise."""
+    across, up = figure.get_size_inches()
+    figure.text(place[0] / across, place[1] / up, text, **{"va": "bottom", **look})
+
+
+def _draw_view(axes: Axes, view: View, picture: NDArray[np.uint8], lines: Sequence[Values]) -> None:
+    axes.imshow(picture, origin="lower", interpolation="antialiased")
+    axes.add_collection(LineCollection(_half_lines(view.covered), **SILHOUETTE))
+    axes.add_collection(LineCollection(lines, **OUTLINE))
+    axes.set_axis_off()
+
+
+def _wrap(*sentences: str) -> list[str]:
+    """Break notes into lines that leave room for the stamp."""
+    return [line for sentence in sentences for line in textwrap.wrap(sentence, 112)]
+
+
+def _about_maps(cortex: Cortex) -> list[str]:
+    half = cortex.n_vertices // 2
+    about = ["Colours are a little darker in sulci, so that these can be seen."]
+    if half > COARSE:
+        which = "All" if len(cortex.inflated["lh"].points) == COARSE else "Flat"
+        about.append(f"{which} views show the first {COARSE:,} of {half:,} vertices of each hemisphere (fsaverage5).")
+    return about
+
+
+def _footer_height(notes: list[str]) -> float:
+    return EDGE + NOTE_LINE * len(notes) + 0.82
+
+
+def _draw_footer(
+    figure: Figure, notes: list[str], *, limit: float, maps: list[Values], label: str, legend: list[Artist]
+) -> None:
+    """Draw the colour bar on the left, the legend on the right, and the notes below them."""
+    across, up = figure.get_size_inches()
+    top = _footer_height(notes)
+    beyond = any((np.abs(values) > limit).any() for values in maps)
+    bar = add_panel(figure, "colour bar", (0.6, top - 0.28, 2.6, 0.11))
+    ticks = [-limit, -limit / 2, 0, limit / 2, limit]
+    scale = figure.colorbar(
+        ScalarMappable(Normalize(-limit, limit), COLOURS),
+        cax=bar,
+        orientation="horizontal",
+        ticks=ticks,
+        extend="both" if beyond else "neither",
+    )
+    scale.outline.set_linewidth(0.4)
+    bar.set_xticklabels([f"{tick:g}".replace("-", "−") for tick in ticks])
+    bar.set_xlabel("\n".join(textwrap.wrap(label, 50)))
+    handles = [*legend, Line2D([], [], label="border of a region", **OUTLINE)]
+    if any(np.isnan(values).any() for values in maps):
+        handles.append(Patch(color=str(NO_VALUE), label="no value: not measured, or not analysed"))
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(3.9 / across, (top - 0.1) / up),
+        borderaxespad=0,
+        borderpad=0,
+        handlelength=1.4,
+        labelspacing=0.35,
+    )
+    _write(figure, (EDGE, 0.08), "\n".join(notes), linespacing=1.1, **NOTE)

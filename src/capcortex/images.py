@@ -1,0 +1,184 @@
+"""Maps as image files that other programs open: volumes as NIfTI, maps on the cortex as GIFTI, written whole or not at all.
+
+What the study itself computes with lies in ``arrays``; these files are for looking at results elsewhere, and for reading NSD's
+masks. The same values always give the same bytes.
+"""
+
+import gzip
+from collections.abc import Mapping
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from nibabel.gifti import GiftiDataArray, GiftiImage, GiftiMetaData
+from numpy.typing import ArrayLike, NDArray
+
+from capcortex.files import atomic_path
+
+STRUCTURES = {"lh": "CortexLeft", "rh": "CortexRight"}
+DESCRIPTION_BYTES = 79  # of a NIfTI header's 80, the last ends the text
+
+
+def _damaged(path: str | Path, what: str, cause: object) -> ValueError:
+    remedy = f"remove it and run snakemake again to fetch or make it anew: rm '{path}'"
+    return ValueError(f"{path}: not a whole {what} file ({' '.join(str(cause).split())}); {remedy}")
+
+
+def _load_volume(path: str | Path) -> tuple[NDArray, nibabel.Nifti1Image]:
+    content = Path(path).read_bytes()
+    try:
+        # Unpacked here because nibabel stops at the last voxel, before the checksum that tells damaged values.
+        image = nibabel.Nifti1Image.from_bytes(gzip.decompress(content) if Path(path).suffix == ".gz" else content)
+        values = np.asarray(image.dataobj)
+    except Exception as error:
+        raise _damaged(path, "NIfTI", error) from error
+    if values.ndim != 3:
+        raise ValueError(f"{path}: shape {values.shape}, expected one volume (X, Y, Z)")
+    return values, image
+
+
+def read_volume(path: str | Path) -> tuple[NDArray, NDArray[np.float64]]:
+    """Read one volume.
+
+    Parameters
+    ----------
+    path
+        ``.nii.gz`` or ``.nii``.
+
+    Returns
+    -------
+    values : ndarray of shape (X, Y, Z)
+        In the data type of the file, or float64 where its header asks for scaling.
+    affine : ndarray of shape (4, 4), float64
+        From 0-based voxel indices (i, j, k) to mm.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, its checksum included, or holds anything but one volume.
+    """
+    values, image = _load_volume(path)
+    return values, image.affine
+
+
+def write_volume(
+    values: ArrayLike,
+    indices: ArrayLike,
+    template_path: str | Path,
+    output_path: str | Path,
+    *,
+    description: str,
+) -> None:
+    """Write values of some voxels as a volume.
+
+    Parameters
+    ----------
+    values : shape (n_voxels,)
+        Kept as float32; NaN stays NaN.
+    indices : shape (n_voxels, 3)
+        0-based (i, j, k) of each voxel, each voxel once.
+    template_path
+        Volume whose grid and affine the new one has, such as the subject's ``brainmask.nii.gz``; its values do not matter.
+    output_path
+        ``.nii.gz`` or ``.nii``: float32, NaN in all other voxels, units mm. The affine stands in the sform, with the
+        template's code (NSD: scanner); the qform is left unset, as in NSD's files.
+    description
+        What the map shows, in the header's ``descrip``; at most 79 bytes.
+
+    Raises
+    ------
+    ValueError
+        If the template is damaged, values and indices do not belong together, a voxel lies outside the template's grid or
+        occurs twice, or the description is too long.
+    """
+    grid, template = _load_volume(template_path)
+    numbers, where = np.asarray(values, np.float32), np.asarray(indices)
+    if numbers.ndim != 1 or where.shape != (numbers.size, 3):
+        raise ValueError(
+            f"{output_path}: values of shape {numbers.shape} and indices of shape {where.shape}, expected (n_voxels,) "
+            "and (n_voxels, 3)"
+        )
+    outside = np.flatnonzero(((where < 0) | (where >= grid.shape)).any(axis=1))
+    if outside.size:
+        raise ValueError(
+            f"{output_path}: voxel {tuple(where[outside[0]].tolist())} lies outside the grid {grid.shape} of {template_path}"
+        )
+    if len(np.unique(where, axis=0)) != len(where):
+        raise ValueError(f"{output_path}: a voxel occurs twice among the {len(where)} indices, expected once")
+    text = description.encode()
+    if len(text) > DESCRIPTION_BYTES:
+        raise ValueError(
+            f"{output_path}: description of {len(text)} bytes, at most {DESCRIPTION_BYTES} fit: {description!r}"
+        )
+    volume = np.full(grid.shape, np.nan, np.float32)
+    volume[tuple(where.T)] = numbers
+    image = nibabel.Nifti1Image(volume, template.affine)
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = text
+    image.set_sform(template.affine, int(template.header["sform_code"]) or int(template.header["qform_code"]))
+    with atomic_path(output_path) as temporary:
+        nibabel.save(image, temporary)
+
+
+def write_surface_maps(maps: Mapping[str, ArrayLike], path: str | Path, hemisphere: str) -> None:
+    """Write maps of one hemisphere as GIFTI.
+
+    Parameters
+    ----------
+    maps
+        For each name the values, shape (n_vertices,); kept as float32, NaN stays NaN. Connectome Workbench lists the maps
+        by these names.
+    path
+        Name ending in ``.func.gii``, by which programs know values over vertices.
+    hemisphere
+        ``lh`` or ``rh``; becomes ``AnatomicalStructurePrimary``, without which Workbench does not know on which surface to
+        show them.
+
+    Raises
+    ------
+    ValueError
+        If a map is not a vector, the maps differ in length, or the hemisphere is neither.
+    """
+    if hemisphere not in STRUCTURES:
+        raise ValueError(f"{path}: hemisphere {hemisphere!r} is not one of {', '.join(STRUCTURES)}")
+    columns = {name: np.asarray(values, np.float32) for name, values in maps.items()}
+    _require_one_length(path, columns)
+    arrays = [GiftiDataArray(column, meta={"Name": name}) for name, column in columns.items()]
+    for array in arrays:
+        array.coordsys = None  # nibabel gives one to every array; the standard only to coordinates of vertices
+    structure = GiftiMetaData(AnatomicalStructurePrimary=STRUCTURES[hemisphere])
+    image = GiftiImage(darrays=arrays, meta=structure)
+    with atomic_path(path) as temporary:
+        nibabel.save(image, temporary)
+
+
+def read_surface_maps(path: str | Path) -> dict[str, NDArray[np.float32]]:
+    """Read the maps of one hemisphere, as `write_surface_maps` writes them.
+
+    Returns
+    -------
+    dict
+        For each name the values, shape (n_vertices,).
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or its maps are not vectors of one length, each with its own name.
+    """
+    content = Path(path).read_bytes()
+    try:
+        arrays = GiftiImage.from_bytes(content).darrays
+    except Exception as error:
+        raise _damaged(path, "GIFTI", error) from error
+    names = [array.meta.get("Name", "") for array in arrays]
+    if "" in names or len(set(names)) != len(names):
+        raise ValueError(f"{path}: maps are told apart by their names; found {names}")
+    maps = {name: array.data for name, array in zip(names, arrays, strict=True)}
+    _require_one_length(path, maps)
+    return maps
+
+
+def _require_one_length(path: str | Path, maps: Mapping[str, NDArray]) -> None:
+    shapes = {name: values.shape for name, values in maps.items()}
+    if len(set(shapes.values())) != 1 or any(len(shape) != 1 for shape in shapes.values()):
+        raise ValueError(f"{path}: expected maps of one length (n_vertices,), found {shapes}")

@@ -1,0 +1,316 @@
+"""Single-trial betas of one session: read from NSD's files block by block, z-scored, and kept small.
+
+The first of two steps (``betas`` is the second), so that raw sessions can be dropped one by one. A session on the surface, in
+the volume as NIfTI and in the volume as HDF5 differ only in how blocks of its units (vertices or voxels) are read.
+"""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import h5py
+import nibabel
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from capcortex.arrays import create_array
+from capcortex.images import read_volume
+from capcortex.nsd.bookkeeping import REPEATS
+
+UNIT_BLOCK = 1024
+# z-scores (ddof 0) of n trials cannot exceed sqrt(n - 1), below 27.4 for NSD's 750: int16 steps of 0.001 hold them all,
+# and their rounding error (standard deviation 0.0003) is nothing beside the noise of a trial (about 1).
+Z_STEP = 0.001
+Z_MISSING = -32768
+MOST_TRIALS = 1000
+NIFTI_HEADER_BYTES = 348
+
+
+@dataclass(frozen=True)
+class RawSession:
+    """The raw betas of a session, read when they are asked for.
+
+    Attributes
+    ----------
+    blocks : iterator of ndarray of shape (n_trials, at most UNIT_BLOCK)
+        Raw betas of consecutive units, in any unit.
+    dim
+        ``vertex`` or ``voxel``.
+    n_units
+        Units of all blocks.
+    coords
+        Where the units are: ``i``, ``j``, ``k`` of voxels, nothing for vertices.
+    """
+
+    blocks: Iterator[NDArray[Any]]
+    dim: str
+    n_units: int
+    coords: dict[str, tuple[str, NDArray[np.int32]]]
+
+
+def surface_extraction_memory_mb(n_trials: int) -> int:
+    """Memory in MB of extracting a surface session: a few float64 copies of a block, beside Python and its libraries."""
+    return 300 + 6 * UNIT_BLOCK * n_trials * 8 // 2**20
+
+
+def volume_extraction_memory_mb(n_trials: int, file_mb: float, file_format: str) -> int:
+    """Memory in MB of extracting a volume session.
+
+    A compressed file can only be read from beginning to end, one trial after the other, and z-scores need all trials of a voxel:
+    the mask's voxels of all trials are in memory as int16, which is at most twice the file's size, because noise of some hundred
+    steps (at least 8 of 16 bits) does not compress further. HDF5 files give one voxel after the other and need no such array.
+    """
+    return surface_extraction_memory_mb(n_trials) + (int(2 * file_mb) if file_format == "nii.gz" else 50)
+
+
+def zscore_trials(betas: NDArray[Any]) -> NDArray[np.floating]:
+    """Standardise each unit over the trials of one session.
+
+    ``z = (beta - mean) / sd`` with the standard deviation of the population (ddof 0), as in the released code.
+
+    Parameters
+    ----------
+    betas : ndarray of shape (n_trials, n_units)
+        Single-trial betas in any unit; the scale drops out.
+
+    Returns
+    -------
+    ndarray of shape (n_trials, n_units)
+        float64, or float32 for int16, which it holds exactly. NaN for a unit that has a missing value in any trial, or no
+        variance: it was not measured in this session.
+    """
+    # In place, and no wider than needed: this is the larger part of what extraction adds to reading.
+    values: NDArray[np.floating] = np.array(betas, dtype=np.float64 if betas.dtype.kind == "f" else np.float32)
+    largest = np.maximum(values.max(axis=0), -values.min(axis=0))
+    values -= values.mean(axis=0, dtype=np.float64).astype(values.dtype)
+    deviation = np.sqrt(np.einsum("tu,tu->u", values, values) / len(values))
+    # A constant unit can show a deviation of rounding size; relative to its values that is no variance.
+    deviation[~(deviation > 1e-7 * largest)] = np.nan
+    values /= deviation
+    return values
+
+
+def read_mask(path: str | Path) -> tuple[NDArray[np.int32], tuple[int, int, int]]:
+    """Read the voxels of a mask, and the shape of its volume.
+
+    Returns
+    -------
+    indices : ndarray of shape (n_voxels, 3), int32
+        0-based indices of the voxels above zero, the first axis fastest: the order in which NIfTI stores them.
+    shape : (X, Y, Z)
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or no voxel is in the mask.
+    """
+    volume, _ = read_volume(path)
+    indices = np.argwhere(volume.T > 0)[:, ::-1].astype(np.int32)
+    if not len(indices):
+        raise ValueError(
+            f"{path}: no voxel is above zero; a mask of the brain was expected. Fetch it again: snakemake '{path}'"
+        )
+    x, y, z = volume.shape
+    return indices, (x, y, z)
+
+
+def _damaged(path: str | Path, what: str, cause: object) -> NoReturn:
+    message = f"{path}: not a whole {what} file ({cause}); remove it and fetch it again: snakemake '{path}'"
+    raise ValueError(message) from (cause if isinstance(cause, Exception) else None)
+
+
+def open_surface_session(path: str | Path, n_trials: int) -> NDArray[Any]:
+    """Map the betas of one hemisphere and session into memory without reading them.
+
+    Parameters
+    ----------
+    path
+        ``?h.betas_sessionNN.mgh``: big-endian float32, shape (n_vertices, 1, 1, n_trials), percent signal change.
+    n_trials
+        Trials that the bookkeeping expects.
+
+    Returns
+    -------
+    ndarray of shape (n_vertices, n_trials)
+        A memory map.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or its shape is not that of a surface session with ``n_trials`` trials.
+    """
+    try:
+        data = np.asanyarray(nibabel.freesurfer.mghformat.load(str(path)).dataobj)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        _damaged(path, "mgh", error)
+    if data.ndim != 4 or data.shape[1:3] != (1, 1) or data.shape[3] != n_trials:
+        raise ValueError(
+            f"{path}: shape {data.shape}, expected (n_vertices, 1, 1, {n_trials}): responses.tsv lists {n_trials} trials"
+        )
+    return data[:, 0, 0, :]
+
+
+def surface_session(hemispheres: list[Path], n_trials: int) -> RawSession:
+    """Open a session on fsaverage, left then right hemisphere; see `open_surface_session`."""
+    sizes = [len(open_surface_session(path, n_trials)) for path in hemispheres]
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        for path, size in zip(hemispheres, sizes, strict=True):
+            for start in range(0, size, UNIT_BLOCK):
+                # Mapped anew for every block: what was read of a map counts as memory of the job while the map lives.
+                yield open_surface_session(path, n_trials)[start : start + UNIT_BLOCK].T
+
+    return RawSession(blocks(), "vertex", sum(sizes), {})
+
+
+def volume_session(path: Path, mask: Path, n_trials: int) -> RawSession:
+    """Open a session in the volume, as NIfTI or as HDF5; both give the same blocks.
+
+    Parameters
+    ----------
+    path
+        ``betas_sessionNN.nii.gz``: int16, shape (X, Y, Z, n_trials), percent signal change times 300. Or
+        ``betas_sessionNN.hdf5``: its dataset ``betas``, int16, shape (n_trials, Z, Y, X), because MATLAB counts axes from
+        the other end.
+    mask
+        ``brainmask.nii.gz``; only its voxels are read.
+    n_trials
+        Trials that the bookkeeping expects.
+
+    Raises
+    ------
+    ValueError
+        While blocks are read: if the file is damaged, or its shape or data type is not that of a session on the mask's grid
+        with ``n_trials`` trials.
+    """
+    indices, shape = read_mask(mask)
+    read = _hdf5_blocks if path.suffix == ".hdf5" else _nifti_blocks
+    coords = {name: ("voxel", indices[:, axis]) for axis, name in enumerate("ijk")}
+    return RawSession(read(path, indices, shape, n_trials), "voxel", len(indices), coords)
+
+
+def _require_volume(path: Path, found: tuple[int, ...], expected: tuple[int, ...], dtype: np.dtype) -> None:
+    if tuple(found) != expected:
+        raise ValueError(
+            f"{path}: shape {tuple(found)}, expected {expected}: "
+            "the grid of the subject's brainmask and the trials in responses.tsv"
+        )
+    if dtype.newbyteorder("=") != np.int16:
+        raise ValueError(f"{path}: data type {dtype}, expected int16 (percent signal change times 300)")
+
+
+def _nifti_blocks(
+    path: Path, indices: NDArray[np.int32], shape: tuple[int, int, int], n_trials: int
+) -> Iterator[NDArray[np.int16]]:
+    flat = np.ravel_multi_index(tuple(indices.T), shape, order="F")
+    values = np.empty((n_trials, flat.size), np.int16)
+    try:
+        with gzip.open(path) as stream:
+            header = nibabel.Nifti1Header.from_fileobj(io.BytesIO(_read(stream, NIFTI_HEADER_BYTES)))
+            dtype = header.get_data_dtype()
+            _require_volume(path, header.get_data_shape(), (*shape, n_trials), dtype)
+            if header.get_slope_inter() not in ((None, None), (1.0, 0.0)):
+                raise ValueError(
+                    f"{path}: values are scaled by {header.get_slope_inter()}; NSD's betas are stored as they are"
+                )
+            stream.seek(header.get_data_offset())
+            volume = np.empty(np.prod(shape), dtype)
+            for trial in range(n_trials):
+                _fill(stream, volume.data.cast("B"))
+                np.take(volume, flat, out=values[trial], mode="clip")
+            # The end of the stream holds the checksum, which is compared when it is reached.
+            if stream.read(1):
+                _damaged(path, "nii.gz", "more bytes than its header says")
+    except (EOFError, OSError, zlib.error, nibabel.spatialimages.HeaderDataError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        _damaged(path, "nii.gz", error)
+    for start in range(0, flat.size, UNIT_BLOCK):
+        yield values[:, start : start + UNIT_BLOCK]
+
+
+def _read(stream: gzip.GzipFile, count: int) -> bytes:
+    content = bytearray(count)
+    _fill(stream, memoryview(content))
+    return bytes(content)
+
+
+def _fill(stream: gzip.GzipFile, buffer: memoryview) -> None:
+    filled = 0
+    while filled < len(buffer):
+        count = stream.readinto(buffer[filled:])
+        if not count:
+            raise EOFError(f"ends after {stream.tell()} bytes of its content")
+        filled += count
+
+
+def _hdf5_blocks(
+    path: Path, indices: NDArray[np.int32], shape: tuple[int, int, int], n_trials: int
+) -> Iterator[NDArray[np.int16]]:
+    try:
+        with h5py.File(path) as file:
+            if "betas" not in file:
+                _damaged(path, "hdf5", f"no dataset betas; found {', '.join(file) or 'nothing'}")
+            betas = file["betas"]
+            _require_volume(path, betas.shape, (n_trials, *shape[::-1]), betas.dtype)
+            for start in range(0, len(indices), UNIT_BLOCK):
+                here = indices[start : start + UNIT_BLOCK]
+                parts = []
+                # Consecutive voxels fill neighbouring rows of one slice, or of two: read the rows, keep the voxels.
+                for k in np.unique(here[:, 2]):
+                    i, j = here[here[:, 2] == k, :2].T
+                    rows = betas[:, k, j.min() : j.max() + 1, i.min() : i.max() + 1]
+                    parts.append(rows[:, j - j.min(), i - i.min()])
+                yield np.concatenate(parts, axis=1)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        _damaged(path, "hdf5", error)
+
+
+def extract_session(raw: RawSession, trials: pd.DataFrame, output: Path) -> None:
+    """Z-score one session and keep the trials of images that were seen three times.
+
+    Parameters
+    ----------
+    raw
+        The session.
+    trials
+        The session's rows of ``trials.tsv`` in order.
+    output
+        netCDF: ``z`` (trial, vertex or voxel), int16 steps of 0.001, missing where a unit was not measured in this session;
+        ``id73k`` (trial); ``i``, ``j``, ``k`` (voxel), 0-based indices in the volume.
+    """
+    n_trials = len(trials)
+    if n_trials > MOST_TRIALS:
+        raise ValueError(
+            f"a session of {n_trials} trials: z-scores of more than {MOST_TRIALS} trials may not fit int16"
+        )
+    kept = np.flatnonzero(trials["showings"].to_numpy() == REPEATS)
+    with create_array(
+        output,
+        name="z",
+        dims=("trial", raw.dim),
+        shape=(kept.size, raw.n_units),
+        dtype="i2",
+        chunks=(kept.size, UNIT_BLOCK),
+        coords={"id73k": ("trial", trials["id73k"].to_numpy()[kept]), **raw.coords},
+        attrs={"units": "z-score over the trials of the session", "scale_factor": Z_STEP},
+        fill_value=Z_MISSING,
+    ) as variable:
+        start = 0
+        for block in raw.blocks:
+            z = zscore_trials(block)
+            measured = np.isfinite(z[0])
+            z *= 1 / Z_STEP
+            steps = np.rint(z, out=z)
+            steps[:, ~measured] = Z_MISSING
+            variable[:, start : start + block.shape[1]] = steps.astype(np.int16)[kept]
+            start += block.shape[1]
