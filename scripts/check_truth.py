@@ -89,7 +89,9 @@ def main(
         if row["roi"] in checked_rois and (made_up_captions or not row.get("only_made_up_captions"))
     ]
     of_rois = wanted_checks(possible, scores_of_rois, of_ceilings)
-    of_maps = [row for row in planted["map_checks"] if searchlight and row["model"] in searchlight["scores"]]
+    # A mapped model that is not compared with regions has no row: its RDM is not among the inputs.
+    mapped = [model for model in searchlight["scores"] if model in model_rdms] if searchlight else []
+    of_maps = [row for row in planted["map_checks"] if row["model"] in mapped]
     bound, confidence = planted["equivalence_bound"], confidence_of_rows(len(of_rois) + len(of_maps))
     table = check_truth(
         of_rois, bound, confidence, scores=scores_of_rois, ceilings=of_ceilings, expectation=expectation
@@ -107,7 +109,7 @@ def main(
             places=read_places(searchlight["transforms"], searchlight["indices"], subjects),
             volumes=dict(zip(subjects, volumes, strict=True)),
             latents=planted_latents,
-            model_rdms={model: model_rdms[model] for model in searchlight["scores"]},
+            model_rdms={model: model_rdms[model] for model in mapped},
             radius=searchlight["radius"],
         )
         table = pd.concat([table, check_maps(of_maps, bound, confidence, found=maps, seed=seed)], ignore_index=True)

@@ -212,7 +212,7 @@ def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
     if len(set(names)) != len(names):
         raise ValueError(f"config.yaml: rois: a region name occurs twice: {', '.join(names)}")
     for model in config["searchlight"]["models"]:
-        _require_known(model, list(config["models"]), "config.yaml: searchlight: models", "config.yaml: models")
+        _require_known(model, list(models["model"]), "config.yaml: searchlight: models", str(config["models_table"]))
     for model in (model for pair in config["searchlight"]["contrasts"] for model in pair):
         _require_known(
             model, config["searchlight"]["models"], "config.yaml: searchlight: contrasts", "searchlight: models"
@@ -221,12 +221,13 @@ def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
         raise ValueError("config.yaml: local: nsd: the folder of your copy of NSD is needed when source is local")
     if config["source"] == "local":
         of_miniature = models["path"].fillna("").str.startswith(MINIATURE_FOLDER) & models["model"].isin(
-            config["models"]
+            [*config["models"], *config["searchlight"]["models"]]
         )
         if of_miniature.any():
             name = models.loc[of_miniature, "model"].iloc[0]
             raise ValueError(
-                f"config.yaml: models: {name!r} is a file of the miniature; leave it out when source is local"
+                f"config.yaml: models, or searchlight: models: {name!r} is a file of the miniature; "
+                "leave it out when source is local"
             )
     return Study(
         config=config,

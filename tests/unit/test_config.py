@@ -7,8 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from capcortex.config import check_models, load_study, require_files
+from capcortex.config import check_models, load_study, require_files, searchlight_batches
 
 ROOT = Path(__file__).parents[2]
 
@@ -322,3 +324,44 @@ def test_maps_outline_an_atlas_that_is_on_fsaverage(config, folder):
         ({"floc-faces": ["OFA"]}, "streams"),
     ):
         assert load_study(config | {"rois": rois, "roi_space": "func1pt8mm"}, folder).outlined_atlas == outlined
+
+
+MODELS = [f"model-{letter}" for letter in "abcdefgh"]
+
+
+def test_models_without_a_folder_make_one_batch():
+    assert searchlight_batches(["a", "b-c"], {"a", "b-c", "d"}, []) == {"a": "a+b-c", "b-c": "a+b-c"}
+
+
+def test_an_added_model_is_scored_alone_and_leaves_the_others_where_they_are():
+    batches = searchlight_batches(["new", "a", "b"], {"a", "b", "new"}, ["a+b"])
+    assert batches == {"a": "a+b", "b": "a+b", "new": "new"}
+
+
+def test_a_model_taken_out_of_the_config_does_not_move_the_others():
+    assert searchlight_batches(["a"], {"a", "b"}, ["a+b"])["a"] == "a+b"
+
+
+def test_a_folder_with_a_model_that_the_table_lacks_is_passed_over():
+    assert searchlight_batches(["a"], {"a"}, ["a+b", ".snakemake_timestamp"]) == {"a": "a"}
+
+
+@given(
+    st.lists(st.sampled_from(MODELS), unique=True), st.lists(st.lists(st.sampled_from(MODELS), min_size=1, unique=True))
+)
+def test_batches_hold_every_model_once_and_do_not_change_once_they_exist(models, folders):
+    existing = ["+".join(folder) for folder in folders]
+    batches = searchlight_batches(models, set(MODELS), existing)
+    assert set(models) <= set(batches)
+    for model, batch in batches.items():
+        assert model in batch.split("+")
+    made = {batches[model] for model in models}
+    again = searchlight_batches(models, set(MODELS), [*existing, *made])
+    assert {model: again[model] for model in models} == {model: batches[model] for model in models}
+
+
+def test_names_of_batches_stay_names_of_folders():
+    models = [f"a-model-with-a-rather-long-name-{number:03d}" for number in range(40)]
+    batches = searchlight_batches(models, set(models), [])
+    assert sorted(set("+".join(dict.fromkeys(batches.values())).split("+"))) == models
+    assert max(map(len, batches.values())) <= 200

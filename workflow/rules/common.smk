@@ -225,7 +225,7 @@ OWN_COPY = "config key local: nsd (docs/real-nsd.md lists what must be there)"
 def files_nobody_makes():
     """Files that the study reads and no rule makes, with the place where each is named."""
     files = {}
-    for model in STUDY.model_names:
+    for model in {*STUDY.model_names, *STUDY.config["searchlight"]["models"]}:
         path = STUDY.model_row(model)["path"]
         if path and not path.startswith(MINIATURE_FOLDER):
             files[path] = f"{STUDY.config['models_table']}, model {model}"
