@@ -61,6 +61,7 @@ def main(
     subjects: list[str],
     seed: int,
     made_up_captions: bool,
+    checked_rois: list[str],
     searchlight: Mapping[str, Any] | None,
     check: str,
 ) -> None:
@@ -82,7 +83,11 @@ def main(
     )
     scores_of_rois = pd.concat(found, ignore_index=True)
     of_ceilings = read_table(ceilings, columns=CEILING_COLUMNS)
-    possible = [row for row in planted["checks"] if made_up_captions or not row.get("only_made_up_captions")]
+    possible = [
+        row
+        for row in planted["checks"]
+        if row["roi"] in checked_rois and (made_up_captions or not row.get("only_made_up_captions"))
+    ]
     of_rois = wanted_checks(possible, scores_of_rois, of_ceilings)
     # A mapped model that is not compared with regions has no row: its RDM is not among the inputs.
     mapped = [model for model in searchlight["scores"] if model in model_rdms] if searchlight else []
@@ -143,6 +148,7 @@ if __name__ == "__main__":
             subjects=list(snakemake.params.subjects),
             seed=snakemake.params.seed,
             made_up_captions=snakemake.params.made_up_captions,
+            checked_rois=list(snakemake.params.checked_rois),
             searchlight=searchlight_inputs(snakemake),
             check=snakemake.output.check,
         )

@@ -31,7 +31,7 @@ def main(
         of_models.append((labels[model], chosen["rdm"].to_numpy()))
     of_subjects = {}
     for path in roi_rdms:
-        with open_array(path, variables=["rdm", "id73k", "image_set", "roi"]) as file:
+        with open_array(path, variables=["rdm", "id73k", "image_set", "roi", "analysed"]) as file:
             of_subjects[path] = file.sel(image_set=file["image_set"].isin([image_set])).load()
     means, n_subjects = mean_of_subjects(of_subjects, image_set, ids)
     mean_of_roi = dict(means)

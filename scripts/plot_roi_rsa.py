@@ -18,12 +18,16 @@ def main(
     rois: dict[str, list[str]],
     false_discovery_rate: float,
     confidence: float,
+    n_subjects: int,
+    space: str,
     source: str,
     pdf: str,
     png: str,
     tsv: str,
 ) -> None:
-    group = read_table(table, columns=["model", "roi", "r", "p_adjusted", "ceiling_lower", "ratio_to_lower"])
+    group = read_table(
+        table, columns=["model", "roi", "n_subjects", "r", "p_adjusted", "ceiling_lower", "ratio_to_lower"]
+    )
     every_score = pd.concat([read_table(path, columns=SCORE_COLUMNS) for path in scores], ignore_index=True)
     own = every_score[~is_shared(every_score["image_set"])]
     subject_means = own.groupby(["model", "roi", "subject"], sort=False)["r"].mean().reset_index()
@@ -34,6 +38,8 @@ def main(
         rois=[roi for names in rois.values() for roi in names],
         false_discovery_rate=false_discovery_rate,
         confidence=confidence,
+        n_subjects=n_subjects,
+        space=space,
         source=source,
     )
     save_figure(figure, pdf, png)
@@ -49,6 +55,8 @@ if __name__ == "__main__":
             rois=dict(snakemake.params.rois),
             false_discovery_rate=snakemake.params.false_discovery_rate,
             confidence=snakemake.params.confidence,
+            n_subjects=snakemake.params.n_subjects,
+            space=snakemake.params.space,
             source=snakemake.params.source,
             pdf=snakemake.output.pdf,
             png=snakemake.output.png,

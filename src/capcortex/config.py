@@ -6,6 +6,7 @@ planned offline.
 
 import difflib
 import re
+import string
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import jsonschema
 import pandas as pd
 import yaml
 
+from capcortex.nsd import layout
 from capcortex.rsa.rdm import DISTANCES
 from capcortex.tables import read_table
 from capcortex.text.models import BUILDERS, NEED_ENCODER, NEED_FILE
@@ -31,6 +33,7 @@ LONGEST_BATCH = 200
 
 SUBJECT_COLUMNS = ["subject", "sessions", "trials_per_session", "image_sets"]
 MODEL_COLUMNS = ["model", "builder", "encoder", "path", "distance", "label", "description"]
+ATLAS_COLUMNS = ["atlas", "defined_on", "surface", "volume", "names", "description"]
 ENCODER_COLUMNS = ["encoder", "source", "revision", "coco_captions", "licence"]
 
 
@@ -48,12 +51,15 @@ class Study:
         All known models.
     encoders : DataFrame
         All known encoders.
+    atlases : DataFrame
+        All known atlases.
     """
 
     config: Mapping[str, Any]
     subjects: pd.DataFrame
     models: pd.DataFrame
     encoders: pd.DataFrame
+    atlases: pd.DataFrame
 
     @property
     def subject_names(self) -> list[str]:
@@ -109,6 +115,46 @@ class Study:
         name = self.model_row(model)["encoder"]
         return None if name is None else _row(self.encoders, "encoder", name)
 
+    def on_native_surface(self, atlas: str) -> bool:
+        """Whether the surface labels of an atlas are on the subjects' native surfaces."""
+        return _row(self.atlases, "atlas", atlas)["defined_on"] == "subject"
+
+    def label_files(self, atlas: str, subject: str, space: str) -> list[str]:
+        """Paths of a subject's labels of an atlas: left and right surface for ``fsaverage``, a volume for ``func1pt8mm``."""
+        row = _row(self.atlases, "atlas", atlas)
+        own = row["names"] is not None
+        if space == "func1pt8mm":
+            return [
+                row["volume"].format(subject=subject)
+                if own
+                else f"{self.nsd_root}/{layout.volume_file(subject, f'roi/{atlas}')}"
+            ]
+        owner = subject if self.on_native_surface(atlas) else "fsaverage"
+        return [
+            row["surface"].format(subject=subject, hemisphere=hemisphere)
+            if own
+            else f"{self.nsd_root}/{layout.surface_label(owner, hemisphere, atlas)}"
+            for hemisphere in layout.HEMISPHERES
+        ]
+
+    @property
+    def outlined_atlas(self) -> str:
+        """Atlas whose regions maps outline: the first in use with labels on fsaverage itself, or else ``streams``."""
+        rows = {atlas: _row(self.atlases, "atlas", atlas) for atlas in self.config["rois"]}
+        there = (
+            atlas
+            for atlas, row in rows.items()
+            if row["defined_on"] == "fsaverage" and (row["names"] is None or row["surface"] is not None)
+        )
+        return next(there, "streams")
+
+    def names_file(self, atlas: str, subject: str) -> str:
+        """Path of the names of an atlas's labels. NSD has them beside the surface labels only, for volumes too."""
+        row = _row(self.atlases, "atlas", atlas)
+        if row["names"] is not None:
+            return row["names"].format(subject=subject)
+        return f"{self.nsd_root}/{layout.label_names(subject if self.on_native_surface(atlas) else 'fsaverage', atlas)}"
+
 
 def _row(table: pd.DataFrame, key: str, value: str) -> dict[str, Any]:
     row = table.loc[table[key] == value].iloc[0]
@@ -137,10 +183,12 @@ def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
     subjects = read_table(root / config["subjects_table"], columns=SUBJECT_COLUMNS)
     models = read_table(root / config["models_table"], columns=MODEL_COLUMNS)
     encoders = read_table(root / config["encoders_table"], columns=ENCODER_COLUMNS)
+    atlases = read_table(root / config["atlases_table"], columns=ATLAS_COLUMNS)
     for key, table, column, path in (
         ("subjects", subjects, "subject", config["subjects_table"]),
         ("models", models, "model", config["models_table"]),
         ("encoder", encoders, "encoder", config["encoders_table"]),
+        ("rois", atlases, "atlas", config["atlases_table"]),
     ):
         repeated = table[column][table[column].duplicated()]
         if len(repeated):
@@ -148,10 +196,18 @@ def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
         for name in [config[key]] if isinstance(config[key], str) else config[key]:
             _require_known(name, list(table[column]), f"config.yaml: {key}", str(path))
     check_models(models, str(config["models_table"]))
+    check_atlases(atlases, str(config["atlases_table"]))
     for name in sorted(set(models["encoder"].dropna()) - {"study"}):
         _require_known(
             name, list(encoders["encoder"]), f"{config['models_table']}: encoder", str(config["encoders_table"])
         )
+    column = "volume" if config["roi_space"] == "func1pt8mm" else "surface"
+    for row in atlases[atlases["atlas"].isin(config["rois"]) & atlases["names"].notna()].to_dict("records"):
+        if pd.isna(row[column]):
+            raise ValueError(
+                f"{config['atlases_table']}: atlas {row['atlas']!r} has no file in the column {column}, "
+                f"which roi_space: {config['roi_space']} needs"
+            )
     names = [roi for rois in config["rois"].values() for roi in rois]
     if len(set(names)) != len(names):
         raise ValueError(f"config.yaml: rois: a region name occurs twice: {', '.join(names)}")
@@ -178,6 +234,7 @@ def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
         subjects=subjects.set_index("subject", drop=False).loc[list(config["subjects"])].reset_index(drop=True),
         models=models,
         encoders=encoders,
+        atlases=atlases,
     )
 
 
@@ -216,6 +273,36 @@ def check_models(models: pd.DataFrame, table: str) -> None:
     for builder in ("sentence", "categories"):
         if builder not in set(models["builder"]):
             raise ValueError(f"{table}: the sentinel needs a model with builder {builder!r}")
+
+
+def check_atlases(atlases: pd.DataFrame, table: str) -> None:
+    """Check every row of an atlas table.
+
+    Raises
+    ------
+    ValueError
+        Naming the table, the atlas, the column, what was found and what is allowed.
+    """
+    needed = {"surface": {"hemisphere"}, "volume": {"subject"}, "names": set()}
+    for row in atlases.to_dict("records"):
+        where = f"{table}: atlas {row['atlas']!r}"
+        _require_known(str(row["defined_on"]), ["fsaverage", "subject"], f"{where}: defined_on", "the allowed words")
+        paths = {column: str(row[column]) for column in needed if not pd.isna(row[column])}
+        if paths and ("names" not in paths or len(paths) == 1):
+            raise ValueError(
+                f"{where}: labels of your own need the column names and one of surface and volume; found {', '.join(paths)}"
+            )
+        for column, path in paths.items():
+            fields = {field for _, field, _, _ in string.Formatter().parse(path) if field is not None}
+            must = needed[column] | ({"subject"} if column == "surface" and row["defined_on"] == "subject" else set())
+            may = {"subject"} if column == "names" else must
+            if not must <= fields <= may:
+                wanted = " and ".join(f"{{{field}}}" for field in sorted(may))
+                raise ValueError(
+                    f"{where}: {column}: {path!r} must name {wanted}"
+                    if must
+                    else f"{where}: {column}: {path!r} may name {wanted} and nothing else in braces"
+                )
 
 
 def searchlight_batches(models: Sequence[str], known: Collection[str], existing: Iterable[str]) -> dict[str, str]:

@@ -37,7 +37,10 @@ def verdict(results: Path) -> tuple[str, bool]:
         lines += ["", "Was the planted truth found? (results/check.tsv)", shown]
         lines += ["", f"{good.sum()} of {len(table)} planted effects and nulls came out as planted."]
         if table.empty:
-            lines[-1] = "None of the models and regions of this study has a planted effect or null to check."
+            lines[-1] = (
+                "None of the models and regions of this study has a planted effect or null to check; regions are checked on "
+                "the streams atlas on fsaverage, with all vertices."
+            )
         ok = ok and bool(good.all())
     else:
         lines.append("Real data have no planted truth; nothing more to check.")

@@ -164,8 +164,8 @@ def test_missing_column_is_named(config, folder):
 
 
 def test_region_named_twice_is_refused(config):
-    config["rois"] = {"streams": ["early", "ventral"], "other": ["early"]}
-    with pytest.raises(ValueError, match="rois: a region name occurs twice"):
+    config["rois"] = {"Kastner2015": ["V1d", "V1v"], "prf-visualrois": ["V1v"]}
+    with pytest.raises(ValueError, match="rois: a region name occurs twice: V1d, V1v, V1v"):
         load_study(config, ROOT)
 
 
@@ -232,6 +232,98 @@ def test_missing_files_are_named_with_their_place(tmp_path):
     require_files({str(there): "config key a"})
     with pytest.raises(FileNotFoundError, match=r"gone\.tsv does not exist; it is named by config key b \(1 of 2"):
         require_files({str(there): "config key a", str(tmp_path / "gone.tsv"): "config key b"})
+
+
+# Atlases
+
+OWN_ATLAS = {
+    "atlas": "mine",
+    "defined_on": "subject",
+    "surface": "rois/{subject}/{hemisphere}.mine.mgz",
+    "volume": "rois/{subject}/mine.nii.gz",
+    "names": "rois/mine.ctab",
+    "description": "regions of my own",
+}
+
+
+def add_atlas(folder, **changes):
+    """A line more in the atlas table; columns that are None are empty."""
+    row = OWN_ATLAS | changes
+    with (folder / "config/atlases.tsv").open("a") as table:
+        table.write("\t".join("" if value is None else value for value in row.values()) + "\n")
+
+
+def test_nsds_atlases_are_found_where_nsd_keeps_them(config):
+    study = load_study(config, ROOT)
+    labels, volumes = "resources/nsd/nsddata/freesurfer", "resources/nsd/nsddata/ppdata"
+    for atlas, owner in (("HCP_MMP1", "fsaverage"), ("floc-faces", "subj03")):
+        assert study.on_native_surface(atlas) == (owner != "fsaverage")
+        files = [f"{labels}/{owner}/label/{hemisphere}.{atlas}.mgz" for hemisphere in ("lh", "rh")]
+        assert study.label_files(atlas, "subj03", "fsaverage") == files
+        volume = f"{volumes}/subj03/func1pt8mm/roi/{atlas}.nii.gz"
+        assert study.label_files(atlas, "subj03", "func1pt8mm") == [volume]
+        assert study.names_file(atlas, "subj03") == f"{labels}/{owner}/label/{atlas}.mgz.ctab"
+
+
+def test_every_atlas_of_the_miniature_is_in_the_table(config):
+    from capcortex.nsd import layout
+
+    table = load_study(config, ROOT).atlases.set_index("atlas")["defined_on"]
+    assert list(table[table == "fsaverage"].index) == list(layout.ATLASES)
+    assert list(table[table == "subject"].index) == list(layout.SUBJECT_ATLASES)
+
+
+def test_an_atlas_of_ones_own_is_one_line(config, folder):
+    add_atlas(folder)
+    add_atlas(folder, atlas="flat", defined_on="fsaverage", surface="rois/{hemisphere}.flat.mgz", volume=None)
+    study = load_study(config | {"rois": {"mine": ["a"], "flat": ["b"]}}, folder)
+    assert study.label_files("mine", "subj02", "fsaverage") == ["rois/subj02/lh.mine.mgz", "rois/subj02/rh.mine.mgz"]
+    assert study.label_files("mine", "subj02", "func1pt8mm") == ["rois/subj02/mine.nii.gz"]
+    assert study.names_file("mine", "subj02") == "rois/mine.ctab"
+    assert study.label_files("flat", "subj02", "fsaverage") == ["rois/lh.flat.mgz", "rois/rh.flat.mgz"]
+    with pytest.raises(ValueError, match=r"atlas 'flat' has no file in the column volume, which roi_space: func1pt8mm"):
+        load_study(config | {"rois": {"flat": ["b"]}, "roi_space": "func1pt8mm"}, folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"defined_on": "fsaverage5"}, r"atlas 'mine': defined_on: 'fsaverage5' .* nearest: 'fsaverage'"),
+        ({"names": None}, r"need the column names and one of surface and volume; found surface, volume"),
+        ({"surface": None, "volume": None}, r"need the column names .*; found names"),
+        ({"surface": "rois/{subject}/both.mgz"}, r"surface: .* must name \{hemisphere\} and \{subject\}"),
+        ({"surface": "rois/{hemisphere}.mgz"}, r"surface: .* must name \{hemisphere\} and \{subject\}"),
+        ({"defined_on": "fsaverage"}, r"surface: .* must name \{hemisphere\}$"),
+        ({"volume": "rois/mine.nii.gz"}, r"volume: 'rois/mine\.nii\.gz' must name \{subject\}"),
+        ({"names": "rois/{hemisphere}.ctab"}, r"names: .* may name \{subject\} and nothing else"),
+        ({"atlas": "streams"}, r"config/atlases\.tsv: atlas streams occurs twice"),
+    ],
+)
+def test_slips_in_an_atlas_of_ones_own_are_named(config, folder, changes, message):
+    add_atlas(folder, **changes)
+    with pytest.raises(ValueError, match=message):
+        load_study(config, folder)
+
+
+def test_unknown_atlas_names_the_nearest(config):
+    with pytest.raises(ValueError, match=r"config\.yaml: rois: 'floc-face' .* nearest: 'floc-faces'"):
+        load_study(config | {"rois": {"floc-face": ["OFA"]}}, ROOT)
+
+
+@pytest.mark.parametrize(("key", "value"), [("roi_space", "fsaverage5"), ("least_ncsnr", -0.1), ("least_ncsnr", "low")])
+def test_space_and_threshold_of_regions_are_checked(config, key, value):
+    with pytest.raises(ValueError, match=rf"config\.yaml: {key}: "):
+        load_study(config | {key: value}, ROOT)
+
+
+def test_maps_outline_an_atlas_that_is_on_fsaverage(config, folder):
+    add_atlas(folder, atlas="flat", defined_on="fsaverage", surface=None)
+    for rois, outlined in (
+        ({"Kastner2015": ["V1v"], "streams": ["early"]}, "Kastner2015"),
+        ({"floc-faces": ["OFA"], "flat": ["a"], "HCP_MMP1": ["FFC"]}, "HCP_MMP1"),
+        ({"floc-faces": ["OFA"]}, "streams"),
+    ):
+        assert load_study(config | {"rois": rois, "roi_space": "func1pt8mm"}, folder).outlined_atlas == outlined
 
 
 MODELS = [f"model-{letter}" for letter in "abcdefgh"]

@@ -43,17 +43,37 @@ def study(
     scores = pd.DataFrame(rows, columns=["model", "roi", "subject", "image_set", "r", "n_pairs"])
     common = random.standard_normal((len(ROIS), 400)) * np.array([[0.0], [1.0], [1.0]])
     own = {
-        name: {"shared-001": common[at] + noise * random.standard_normal((n_subjects, 400))}
+        name: {
+            "shared-001": dict(
+                zip(subjects, common[at] + noise * random.standard_normal((n_subjects, 400)), strict=True)
+            )
+        }
         for at, name in enumerate(ROIS)
     }
-    ceilings = tabulate_ceilings(own if shared else {}, subjects)
+    ceilings = tabulate_ceilings(own if shared else {})
     means = scores[~is_shared(scores["image_set"])].groupby(["model", "roi", "subject"], sort=False)["r"].mean()
     return tabulate_group(scores, ceilings, 0.95), means.reset_index(), labels
 
 
-def draw(table: pd.DataFrame, means: pd.DataFrame, labels: dict[str, str], source: str = "miniature") -> Figure:
+def draw(
+    table: pd.DataFrame,
+    means: pd.DataFrame,
+    labels: dict[str, str],
+    source: str = "miniature",
+    *,
+    rois: list[str] = ROIS,
+    n_subjects: int = 1,
+) -> Figure:
     return roi.draw_roi_rsa(
-        table, means, labels=labels, rois=ROIS, false_discovery_rate=0.05, confidence=0.95, source=source
+        table,
+        means,
+        labels=labels,
+        rois=rois,
+        false_discovery_rate=0.05,
+        confidence=0.95,
+        n_subjects=n_subjects,
+        space="fsaverage",
+        source=source,
     )
 
 
@@ -258,11 +278,18 @@ class TestRegions:
         )
         table.loc[0, ["ratio_to_lower_low", "ratio_to_lower_high"]] = [-20.0, 20.0]
         table.loc[1, "ratio_left_out"] = "the interval of the lower bound of the ceiling reaches zero"
-        figure = roi.draw_roi_rsa(
-            table, means, labels=labels, rois=names, false_discovery_rate=0.05, confidence=0.95, source="miniature"
-        )
+        figure = draw(table, means, labels, rois=names, n_subjects=5)
         assert "reaches beyond the axis" in words(figure)
         require_texts_inside_and_apart(figure)
+
+    def test_regions_that_fewer_subjects_have_are_named_with_their_number(self) -> None:
+        table, means, labels = study(2)
+        table.loc[table["roi"] == "ventral", "n_subjects"] = 3
+        means = means[(means["roi"] != "ventral") | (means["subject"] != "subj02")]
+        figure = draw(table, means, labels, n_subjects=4)
+        assert "fewer than all 4 subjects have: ventral 3." in words(figure).replace("\n", " ")
+        assert [len(line.get_xdata()) for line in lines_of(panel(figure, "r: ventral"), roi.DOTS)] == [3, 3]
+        assert "fewer than" not in words(draw(*study(2), n_subjects=4))
 
     def test_axis_labels(self) -> None:
         figure = draw(*study(2))
@@ -304,10 +331,19 @@ def distance_of(vector: np.ndarray, i: int, j: int, n_images: int = 8) -> float:
 
 
 class TestRDMs:
-    def draw(self, models: rdms.Panels, rois: rdms.Panels, source: str = "miniature") -> tuple[Figure, np.ndarray]:
+    def draw(
+        self, models: rdms.Panels, rois: rdms.Panels, source: str = "miniature", counts: tuple[int, ...] = (3, 3, 3)
+    ) -> tuple[Figure, np.ndarray]:
         order = rdms.order_by_likeness(models[0][1])
+        n_subjects = dict(zip((name for name, _ in rois), counts, strict=False))
         figure = rdms.draw_rdms(
-            models, rois, order=order, image_set="shared-001", n_subjects=3, ordered_by=models[0][0], source=source
+            models,
+            rois,
+            order=order,
+            image_set="shared-001",
+            n_subjects=n_subjects,
+            ordered_by=models[0][0],
+            source=source,
         )
         return figure, order
 
@@ -354,7 +390,10 @@ class TestRDMs:
 
         def dataset(vector: np.ndarray, name: str, ids: np.ndarray = IDS) -> xr.Dataset:
             return xr.Dataset(
-                {"rdm": (("roi", "image_set", "pair"), np.stack([vector, 2 * vector])[:, None])},
+                {
+                    "rdm": (("roi", "image_set", "pair"), np.stack([vector, 2 * vector])[:, None]),
+                    "analysed": ("roi", [np.isfinite(vector).all(), True]),
+                },
                 coords={"roi": ["early", "ventral"], "image_set": [name], "id73k": (("image_set", "image"), ids[None])},
             )
 
@@ -362,13 +401,27 @@ class TestRDMs:
             "one": dataset(a, "shared-001"),
             "two": dataset(b, "shared-001"),
             "three": dataset(b, "subj03-001"),
+            "four": dataset(np.full_like(b, np.nan), "shared-001"),
         }
+        of_subjects["four"]["rdm"][1] = 2 * b
         means, n_subjects = rdms.mean_of_subjects(of_subjects, "shared-001", IDS)
-        assert n_subjects == 2
-        np.testing.assert_allclose(dict(means)["ventral"], a + b)
+        assert n_subjects == {"early": 2, "ventral": 3}
+        np.testing.assert_allclose(dict(means)["early"], (a + b) / 2)
+        np.testing.assert_allclose(dict(means)["ventral"], 2 * (a + 2 * b) / 3)
         of_subjects["two"] = dataset(b, "shared-001", IDS[[1, 0, *range(2, 8)]])
         with pytest.raises(ValueError, match="id73k 3 in two"):
             rdms.mean_of_subjects(of_subjects, "shared-001", IDS)
+
+    def test_every_region_says_its_number_of_subjects_where_these_differ(self) -> None:
+        rois = [(name, distances(at)) for at, name in enumerate(ROIS)]
+        rois[2] = (ROIS[2], np.full(28, np.nan))
+        figure, _ = self.draw([("Captions", distances(9))], rois, counts=(3, 2, 0))
+        assert "mean of the subjects who have them" in words(figure)
+        titles = [panel(figure, name).get_title() for name in ROIS]
+        assert titles == ["early (n = 3)", "ventral (n = 2)", "lateral (n = 0)"]
+        require_texts_inside_and_apart(figure)
+        figure, _ = self.draw([("Captions", distances(9))], rois)
+        assert "mean of 3 subjects" in words(figure) and panel(figure, "early").get_title() == "early"
 
     def test_shared_images_are_preferred(self) -> None:
         assert rdms.shown_image_set(["subj01-001", "subj02-001", "shared-001", "shared-002"]) == "shared-001"

@@ -117,7 +117,7 @@ def test_one_subject_has_a_mean_but_no_interval(tmp_path):
             row[["r_low", "r_high", "t", "p", "p_adjusted", "ceiling_lower", "ratio_to_lower"]].astype(float)
         ).all()
         assert row["r_shared"] == pytest.approx(0.3)
-        assert row["ratio_left_out"] == "a ceiling needs at least two subjects"
+        assert row["ratio_left_out"] == "a ceiling needs at least two subjects who have the region"
 
 
 def test_without_shared_sets_there_is_a_mean_but_no_ratio():
@@ -221,28 +221,54 @@ def test_subjects_with_nothing_in_common_seldom_get_a_ceiling(rng):
     names = [f"subj{number:02d}" for number in range(1, 9)]
     above = 0
     for _ in range(400):
-        table = tabulate_ceilings({"early": {"shared-001": rng.normal(size=(8, 190))}}, names)
+        rdms = dict(zip(names, rng.normal(size=(8, 190)), strict=True))
+        table = tabulate_ceilings({"early": {"shared-001": rdms}})
         above += ceiling_interval(table, "lower", 0.95).low > 0
     assert above <= 400 * (0.025 + 3 * np.sqrt(0.025 * 0.975 / 400))
 
 
+def of_subjects(rng, subjects=SUBJECTS):
+    return dict(zip(subjects, rng.uniform(size=(len(subjects), 45)), strict=True))
+
+
 def test_ceilings_of_every_region_and_set(rng):
-    rdms = {
-        roi: {label: rng.uniform(size=(3, 45)) for label in ("shared-001", "shared-002")}
-        for roi in ("early", "ventral")
-    }
-    table = tabulate_ceilings(rdms, SUBJECTS)
+    rdms = {roi: {label: of_subjects(rng) for label in ("shared-001", "shared-002")} for roi in ("early", "ventral")}
+    table = tabulate_ceilings(rdms)
     assert list(table.columns) == CEILING_COLUMNS
     assert len(table) == 2 * 2 * (3 + 3 * 2)
     for (roi, label, left_out), rows in table.groupby(["roi", "image_set", "left_out"]):
-        present = [i for i, subject in enumerate(SUBJECTS) if subject != left_out]
-        assert list(rows["subject"]) == [SUBJECTS[i] for i in present]
-        expected = between_subject_ceiling(rdms[roi][label][present])
+        present = [subject for subject in SUBJECTS if subject != left_out]
+        assert list(rows["subject"]) == present
+        expected = between_subject_ceiling(np.array([rdms[roi][label][subject] for subject in present]))
         np.testing.assert_allclose(rows[["lower", "upper"]].to_numpy().T, expected)
 
 
 def test_ceilings_of_one_subject_are_an_empty_table_with_its_columns(rng):
-    table = tabulate_ceilings({"early": {"shared-001": rng.uniform(size=(1, 45))}}, ["subj01"])
+    table = tabulate_ceilings({"early": {"shared-001": of_subjects(rng, ["subj01"])}})
     assert table.empty
     assert list(table.columns) == CEILING_COLUMNS
-    assert list(tabulate_ceilings({}, SUBJECTS).columns) == CEILING_COLUMNS
+    assert list(tabulate_ceilings({}).columns) == CEILING_COLUMNS
+
+
+def test_a_region_that_a_subject_lacks_has_the_others_scores_and_ceilings(rng):
+    """The table of all is, for that region, the table that the others make alone; other regions are as if all had it."""
+    four = [*SUBJECTS, "subj04"]
+    own, shared = OWN | {"subj04": [0.9]}, SHARED | {"subj04": [0.8, 0.7]}
+    rdms = {"early": {"shared-001": of_subjects(rng, four)}, "OFA": {"shared-001": of_subjects(rng)}}
+    ceilings = tabulate_ceilings(rdms)
+    assert set(ceilings.loc[ceilings["roi"] == "OFA", "left_out"]) == {NOBODY, *SUBJECTS}
+    scores = pd.concat([scores_of(own, shared), scores_of(OWN, SHARED, roi="OFA")], ignore_index=True)
+    table = tabulate_group(scores, ceilings, 0.95).set_index("roi").drop(columns="p_adjusted")
+    assert table["n_subjects"].to_dict() == {"early": 4, "OFA": 3}
+    alone = tabulate_group(scores_of(OWN, SHARED, roi="OFA"), tabulate_ceilings({"OFA": rdms["OFA"]}), 0.95)
+    pd.testing.assert_frame_equal(table.loc[["OFA"]], alone.set_index("roi")[table.columns])
+
+
+@pytest.mark.parametrize(("n", "reason"), [(1, "at least two subjects"), (2, "at least three subjects")])
+def test_a_region_of_one_or_two_subjects_has_a_row_without_a_ratio(rng, n, reason):
+    few = SUBJECTS[:n]
+    scores = scores_of({s: OWN[s] for s in few}, {s: SHARED[s] for s in few}, roi="OFA")
+    row = tabulate_group(scores, tabulate_ceilings({"OFA": {"shared-001": of_subjects(rng, few)}}), 0.95).iloc[0]
+    assert row["n_subjects"] == n
+    assert np.isfinite(row["r"]) and np.isnan(row["p"]) == (n == 1)
+    assert reason in row["ratio_left_out"]

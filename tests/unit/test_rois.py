@@ -1,16 +1,49 @@
-"""Regions: names from an atlas's own file, labels from its surfaces."""
+"""Regions: names from an atlas's own file, labels from surfaces and volumes, and what is done without a region."""
 
 import gzip
+import importlib.util
+from pathlib import Path
 
+import nibabel
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capcortex.nsd.rois import read_label_names, read_surface_labels, roi_vertices
+from capcortex.config import load_study
+from capcortex.nsd import layout
+from capcortex.nsd.miniature.atlas import common_atlases, personal_atlases
+from capcortex.nsd.miniature.brain import write_subject
+from capcortex.nsd.miniature.cortex import write_fsaverage
+from capcortex.nsd.miniature.experiment import write_experiment
+from capcortex.nsd.rois import (
+    Units,
+    read_label_names,
+    read_labels,
+    read_ncsnr,
+    read_surface_labels,
+    read_units,
+    region_units,
+)
+from capcortex.tables import write_table
+
+ROOT = Path(__file__).parents[2]
+SEED = 5
+VERSION = "betas_fithrf_GLMdenoise_RR"
 
 NAME = st.text(st.sampled_from("abcXYZ019_-.+"), min_size=1, max_size=8)
 SPACE = st.sampled_from(["", " ", "\t", "\t\t  ", "   "])
+
+
+def script(name):
+    """Import a script as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def write(tmp_path, text):
@@ -91,18 +124,293 @@ def test_damaged_label_file_is_named_with_a_remedy(tmp_path, rng, write_mgh):
         read_surface_labels([tmp_path / "rh.mgz"])
 
 
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=50))
-def test_region_holds_exactly_its_vertices(labels):
-    names = {"a": 1, "b": 2, "c": 30}
-    for name, number in names.items():
-        expected = [vertex for vertex, label in enumerate(labels) if label == number]
-        if expected:
-            assert roi_vertices(np.array(labels), names, name, atlas="streams").tolist() == expected
-        else:
-            with pytest.raises(ValueError, match=rf"region {name} of atlas streams \(label {number}\) has no vertex"):
-                roi_vertices(np.array(labels), names, name, atlas="streams")
+def test_region_holds_exactly_its_own_label():
+    names = {"a": 1, "b": 2, "c": 12}
+    labels = np.array([1, -1, 12, 0, 2, 1, 12, 3])
+    found = {roi: region_units(labels, names, roi, atlas="streams").tolist() for roi in names}
+    assert found == {"a": [0, 5], "b": [4], "c": [2, 6]}
+    assert region_units(labels, {"d": 4}, "d", atlas="streams").size == 0
 
 
 def test_missing_region_lists_the_known():
     with pytest.raises(ValueError, match=r"atlas streams has no region 'Early'; its regions are early, ventral"):
-        roi_vertices(np.array([1, 2]), {"early": 1, "ventral": 5}, "Early", atlas="streams")
+        region_units(np.array([1, 2]), {"early": 1, "ventral": 5}, "Early", atlas="streams")
+
+
+# Native surfaces
+
+
+def test_native_labels_go_to_fsaverage_by_index_files_that_count_from_one(tmp_path, write_mgh):
+    native = {"lh": [0, 3, 25, 1], "rh": [7, 0, 9]}
+    index = {"lh": [4, 1, 3, 3, 2], "rh": [2, 2, 1, 3, 1]}  # per hemisphere: no offset on the right
+    files = [write_mgh(tmp_path / f"{h}.floc.mgz", np.array(native[h])[:, None, None]) for h in native]
+    indices = [write_mgh(tmp_path / f"{h}.white-to-fsaverage.mgz", np.array(index[h])[:, None, None]) for h in index]
+    labels = read_labels(files, Units("betas.nc", 10), indices=indices)
+    assert labels.tolist() == [1, 0, 25, 25, 3, 0, 0, 7, 9, 7]
+
+
+def test_labels_of_another_surface_are_refused(tmp_path, write_mgh):
+    files = [write_mgh(tmp_path / f"{h}.streams.mgz", np.zeros((4, 1, 1))) for h in ("lh", "rh")]
+    with pytest.raises(ValueError, match=r"lh\.streams\.mgz: 8 vertices in both hemispheres, but betas\.nc has 10"):
+        read_labels(files, Units("betas.nc", 10))
+    with pytest.raises(ValueError, match=r"lh\.streams\.mgz: 8 vertices"):
+        read_ncsnr(files, Units("betas.nc", 10))
+
+
+# The volume
+
+
+def write_volume(path, values):
+    nibabel.save(nibabel.Nifti1Image(np.asarray(values), np.diag([1.8, 1.8, 1.8, 1])), path)
+    return path
+
+
+def write_volume_betas(folder, betas, voxels, shape, ids=None):
+    """Averaged betas at some voxels, and a brain mask of the right shape."""
+    ids = np.arange(1, len(betas) + 1) if ids is None else ids
+    i, j, k = np.asarray(voxels).T
+    xr.Dataset(
+        {"betas": (("id73k", "voxel"), betas), "i": ("voxel", i), "j": ("voxel", j), "k": ("voxel", k)},
+        coords={"id73k": ids},
+    ).to_netcdf(folder / "betas.nc", engine="h5netcdf")
+    mask = np.zeros(shape, np.int16)
+    mask[i, j, k] = 1
+    return folder / "betas.nc", write_volume(folder / "brainmask.nii.gz", mask)
+
+
+@given(st.data())
+def test_voxels_without_cortex_or_label_are_in_no_region(tmp_path_factory, data):
+    """Label by label over the whole volume, with -1 and 0 named like regions in the file of names."""
+    folder, shape = tmp_path_factory.mktemp("v"), (3, 4, 2)
+    labels = np.array(data.draw(st.lists(st.integers(-1, 12), min_size=24, max_size=24)), float).reshape(shape)
+    in_mask = np.array(data.draw(st.lists(st.booleans(), min_size=24, max_size=24).filter(any))).reshape(shape)
+    voxels = np.argwhere(in_mask)[::-1]
+    units = read_units(*write_volume_betas(folder, np.zeros((2, len(voxels)), np.float32), voxels, shape))
+    found = read_labels([write_volume(folder / "floc.nii.gz", labels)], units)
+    names = read_label_names(write(folder, "-1 nowhere\n0 Unknown\n" + "\n".join(f"{n} r{n}" for n in range(1, 13))))
+    assert set(names.values()) == set(range(1, 13))
+    for name, number in names.items():
+        inside = region_units(found, names, name, atlas="floc")
+        expected = {tuple(voxel) for voxel in voxels.tolist() if labels[tuple(voxel)] == number}
+        assert {tuple(voxels[position].tolist()) for position in inside} == expected
+
+
+def test_labels_on_another_grid_or_damaged_are_refused(tmp_path):
+    units = Units("betas.nc", 2, np.array([[0, 0, 0], [1, 1, 1]]), (3, 4, 2))
+    path = write_volume(tmp_path / "streams.nii.gz", np.zeros((4, 3, 2)))
+    with pytest.raises(ValueError, match=r"streams\.nii\.gz: shape \(4, 3, 2\), expected \(3, 4, 2\)"):
+        read_labels([path], units)
+    path = write_volume(tmp_path / "streams.nii.gz", np.random.default_rng(1).integers(0, 9, (3, 4, 2)).astype(float))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"streams\.nii\.gz: cannot be read .*fetch it again"):
+        read_labels([path], units)
+    path = write_volume(tmp_path / "streams.nii.gz", np.full((3, 4, 2), 1.5))
+    with pytest.raises(ValueError, match=r"labels are whole numbers; found 1\.5"):
+        read_labels([path], units)
+    with pytest.raises(FileNotFoundError):
+        read_labels([tmp_path / "no.nii.gz"], units)
+
+
+# RDMs of regions
+
+
+IDS = np.array([4, 9, 11, 20, 31, 44])
+
+
+def region_rdms(
+    folder,
+    rng,
+    *,
+    least_ncsnr=None,
+    subject="subj01",
+    labels=None,
+    rois=("V1", "V2", "far", "dot"),
+    distance="correlation",
+):
+    """A subject's RDMs in the volume: V1 has five voxels, of which one lacks data and two are unreliable."""
+    folder = folder / subject
+    folder.mkdir()
+    shape = (4, 3, 2)
+    voxels = np.argwhere(np.ones(shape))
+    labels = np.array([1, 1, 1, 1, 1, 2, 2, 2, 4, 0, -1, *[0] * 13]) if labels is None else labels
+    betas = rng.normal(size=(IDS.size, 24)).astype(np.float32)
+    betas[:, 1] = np.nan
+    ncsnr = np.full(24, 0.9)
+    ncsnr[[1, 2, 3, 4]] = [0.1, np.nan, 0.29, 0.3]  # the unit without data is unreliable too; 0.3 is not below 0.3
+    path, mask = write_volume_betas(folder, betas, voxels, shape, IDS)
+    sets = {f"{subject}-001": IDS[:4], "shared-001": IDS[2:], "shared-002": IDS[[5, 0, 3, 1]]}
+    rows = [("all" if name[:6] == "shared" else subject, name, image) for name in sets for image in sets[name]]
+    write_table(pd.DataFrame(rows, columns=["subject", "image_set", "id73k"]), folder / "sets.tsv")
+    script("compute_roi_rdm").main(
+        betas=str(path),
+        image_sets=str(folder / "sets.tsv"),
+        labels=[str(write_volume(folder / "areas.nii.gz", labels.reshape(shape).astype(float)))],
+        names=[str(write(folder, "1 V1\n2 V2\n3 far\n4 dot\n"))],
+        indices=[],
+        mask=str(mask),
+        ncsnr=[str(write_volume(folder / "ncsnr.nii.gz", ncsnr.reshape(shape)))] if least_ncsnr else [],
+        rois={"areas": list(rois)},
+        native=[],
+        least_ncsnr=least_ncsnr,
+        distance=distance,
+        subject=subject,
+        rdm=str(folder / "rdm.nc"),
+    )
+    with xr.open_dataset(folder / "rdm.nc", engine="h5netcdf") as file:
+        return folder / "rdm.nc", file.load(), betas
+
+
+@pytest.mark.parametrize(
+    ("least", "kept", "counts"), [(None, [0, 2, 3, 4], (1, 0)), (0.3, [0, 4], (1, 2)), (0.05, [0, 3, 4], (1, 1))]
+)
+def test_unreliable_units_are_left_out_and_counted_apart(tmp_path, rng, least, kept, counts):
+    _, found, betas = region_rdms(tmp_path, rng, least_ncsnr=least)
+    v1 = found.sel(roi="V1").isel(image_set=0)
+    facts = ["n_units", "n_left_out_missing", "n_left_out_ncsnr"]
+    assert [int(v1[name]) for name in facts] == [len(kept), *counts]
+    expected = 1 - np.corrcoef(betas[:4, kept])[np.triu_indices(4, k=1)]
+    np.testing.assert_allclose(v1["rdm"], expected, atol=1e-6)
+    assert str(v1["atlas"].to_numpy()) == "areas"
+
+
+def test_a_region_without_units_or_of_one_is_recorded_and_has_no_rdm(tmp_path, rng):
+    _, found, _ = region_rdms(tmp_path, rng, distance="cosine")
+    assert found["analysed"].to_numpy().tolist() == [True, True, False, False]
+    assert found["n_units"].to_numpy().tolist() == [4, 3, 0, 1]
+    assert np.isfinite(found["rdm"].sel(roi=["V1", "V2"])).all()
+    assert np.isnan(found["rdm"].sel(roi=["far", "dot"])).all()
+
+
+def test_scores_and_ceilings_go_on_without_a_subject_who_lacks_a_region(tmp_path, rng):
+    subjects = ["subj01", "subj02", "subj03"]
+    without_v2 = np.array([1, 1, 1, 1, 1, *[0] * 19])
+    paths = [
+        str(region_rdms(tmp_path, rng, subject=s, labels=without_v2 if s == "subj02" else None, rois=("V1", "V2"))[0])
+        for s in subjects
+    ]
+    with xr.open_dataset(paths[0], engine="h5netcdf") as file:
+        shared = file.isel(roi=0, image_set=[1, 2])[["rdm", "id73k"]]
+        shared.drop_vars("roi").to_netcdf(tmp_path / "model.nc", engine="h5netcdf")
+    script("compare_roi_rdms").main(
+        model_rdm=str(tmp_path / "model.nc"),
+        roi_rdms=paths,
+        model="caption",
+        subjects=subjects,
+        scores=str(tmp_path / "scores.tsv"),
+    )
+    scores = pd.read_csv(tmp_path / "scores.tsv", sep="\t")
+    assert scores.groupby("roi")["subject"].unique().map(list).to_dict() == {
+        "V1": subjects,
+        "V2": ["subj01", "subj03"],
+    }
+    assert scores["r"].notna().all()
+    script("estimate_roi_ceilings").main(roi_rdms=paths, subjects=subjects, ceilings=str(tmp_path / "ceilings.tsv"))
+    ceilings = pd.read_csv(tmp_path / "ceilings.tsv", sep="\t")
+    assert set(ceilings.loc[ceilings["roi"] == "V1", "left_out"]) == {"nobody", *subjects}
+    of_two = ceilings[ceilings["roi"] == "V2"]
+    assert set(of_two["left_out"]) == {"nobody"} and set(of_two["subject"]) == {"subj01", "subj03"}
+    vectors = [
+        xr.open_dataset(paths[n], engine="h5netcdf")["rdm"].sel(roi="V2", image_set="shared-002") for n in (0, 2)
+    ]
+    lower = of_two.loc[of_two["image_set"] == "shared-002", "lower"]
+    np.testing.assert_allclose(lower, np.corrcoef(vectors)[0, 1], atol=1e-6)
+
+
+def test_a_region_that_nobody_has_is_named_with_its_atlas(tmp_path, rng):
+    paths = [str(region_rdms(tmp_path, rng, subject=subject)[0]) for subject in ("subj01", "subj02")]
+    with pytest.raises(ValueError, match=r"region far of atlas areas: none of the subjects \(subj01, subj02\) has it"):
+        script("estimate_roi_ceilings").main(
+            roi_rdms=paths, subjects=["subj01", "subj02"], ceilings=str(tmp_path / "c.tsv")
+        )
+
+
+# All of NSD's atlases, on the miniature
+
+
+@pytest.fixture(scope="module")
+def nsd(tmp_path_factory):
+    """The study's configuration, in both spaces, on a miniature with the brain of one subject."""
+    root = tmp_path_factory.mktemp("miniature")
+    plan = {"sessions": {"subj01": 3}, "runs_per_session": 2}
+    write_experiment(root / "nsd", root / "truth", **plan, shared_images=60, seed=SEED, captions=None)
+    write_fsaverage(root / "nsd", seed=SEED)
+    truth = yaml.safe_load((ROOT / "config/truth.yaml").read_text())
+    settings = {"subject": "subj01", "betas_version": VERSION, "truth": truth, "seed": SEED, "twins": False}
+    write_subject(root / "nsd", root / "truth", **plan, **settings)
+    return root / "nsd"
+
+
+@pytest.fixture(scope="module")
+def study(nsd):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    local = {"source": "local", "local": {"nsd": str(nsd)}, "models": ["caption"]}
+    if "searchlight" in config:
+        local["searchlight"] = config["searchlight"] | {"models": [], "contrasts": []}
+    return load_study(config | local, ROOT)
+
+
+@pytest.fixture(scope="module")
+def voxels(nsd):
+    mask = nibabel.load(nsd / layout.volume_file("subj01", "brainmask")).get_fdata()
+    return Units("betas.nc", int(mask.sum()), np.argwhere(mask), mask.shape)
+
+
+def labels_of(study, nsd, atlas, space, units):
+    files = [Path(path) for path in study.label_files(atlas, "subj01", space)]
+    indices = [nsd / layout.transform("subj01", hemisphere, "white-to-fsaverage") for hemisphere in layout.HEMISPHERES]
+    native = space == "fsaverage" and study.on_native_surface(atlas)
+    return read_labels(files, units, indices=indices if native else None)
+
+
+@pytest.mark.parametrize("atlas", [*layout.ATLASES, *layout.SUBJECT_ATLASES])
+def test_every_atlas_of_nsd_has_its_regions_where_they_are_planted(study, nsd, voxels, atlas):
+    """On the surface against the drawing itself; in the volume against where NSD's transforms put the labelled vertices."""
+    drawn = (common_atlases(SEED) | personal_atlases(SEED, "subj01"))[atlas]
+    names = read_label_names(study.names_file(atlas, "subj01"))
+    assert list(names) == drawn.names
+    truth = np.concatenate([drawn.labels[hemisphere] for hemisphere in layout.HEMISPHERES])
+    surface = labels_of(study, nsd, atlas, "fsaverage", Units("betas.nc", truth.size))
+    volume = labels_of(study, nsd, atlas, "func1pt8mm", voxels)
+    if atlas in layout.ATLASES:
+        np.testing.assert_array_equal(surface, truth)
+    else:  # nearest vertex there and back again: the borders move
+        assert (surface[truth > 0] == truth[truth > 0]).mean() > 0.75
+        assert (truth[surface > 0] == surface[surface > 0]).mean() > 0.75
+    found = []
+    for hemisphere in layout.HEMISPHERES:
+        of_vertices = nibabel.load(nsd / layout.surface_label("subj01", hemisphere, atlas)).get_fdata().ravel()
+        path = nsd / layout.transform("subj01", hemisphere, "func1pt8-to-layerB2")
+        places = nibabel.load(path).get_fdata()[:, 0, 0]
+        # NSD gives each hemisphere apart too, with -1 in the other one.
+        here = read_labels([nsd / layout.volume_file("subj01", f"roi/{hemisphere}.{atlas}")], voxels)
+        assert (here[here > 0] == volume[here > 0]).all()
+        for roi in names:
+            assert region_units(surface, names, roi, atlas=atlas).size
+            inside = region_units(here, names, roi, atlas=atlas)
+            vertices = places[(of_vertices == names[roi]) & (places < 9999).all(axis=1)]
+            if inside.size >= 4 and len(vertices) >= 10:
+                off = np.median(voxels.voxels[inside], axis=0) + 1 - np.median(vertices, axis=0)
+                found.append((roi, np.linalg.norm(off)))
+    assert len({roi for roi, _ in found}) >= 0.5 * len(names)
+    assert max(distance for _, distance in found) < 2, max(found, key=lambda pair: pair[1])
+
+
+def test_streams_in_the_volume_are_those_that_answer(study, nsd, voxels):
+    """The planted truth tells for every answering voxel which region it is in."""
+    labels = labels_of(study, nsd, "streams", "func1pt8mm", voxels)
+    at = {tuple(voxel): label for voxel, label in zip(voxels.voxels.tolist(), labels.tolist(), strict=True)}
+    with xr.open_dataset(nsd.parent / "truth/subj01_volume.nc", engine="h5netcdf") as truth:
+        places = zip(*(truth[axis].to_numpy().tolist() for axis in "ijk"), strict=True)
+        region = truth["region"].to_numpy()
+    found = np.array([at[place] for place in places])
+    assert found.size > 300
+    assert (found == region).mean() > 0.9
+
+
+def test_ncsnr_of_both_spaces_fits_the_betas(nsd, voxels):
+    version = VERSION
+    maps = [nsd / layout.surface_ncsnr("subj01", version, "fsaverage", h) for h in layout.HEMISPHERES]
+    surface = read_ncsnr(maps, Units("betas.nc", 20484))
+    volume = read_ncsnr([nsd / layout.volume_ncsnr("subj01", version)], voxels)
+    for values in (surface, volume):
+        assert np.nanmin(values) >= 0 and 0.2 < np.nanmax(values) < 5

@@ -45,7 +45,9 @@ def test_a_second_run_has_nothing_to_do(tiny_study: Path) -> None:
 
 
 def test_every_job_left_its_provenance(tiny_study: Path) -> None:
-    record = json.loads((tiny_study / "results/provenance/compute_roi_rdm_subject-subj01.json").read_text())
+    record = json.loads(
+        (tiny_study / "results/provenance/compute_roi_rdm_subject-subj01_space-fsaverage.json").read_text()
+    )
     assert record["rule"] == "compute_roi_rdm"
     assert record["params"]["distance"] == "correlation"
     assert len(record["params"]["code"]) == 16
@@ -150,7 +152,13 @@ def test_one_more_model_touches_no_beta(tiny_study: Path) -> None:
 
 
 def run_check(
-    tiny_study: Path, subjects: list[str], check: Path, *, scores: dict[str, Path], rdms: dict[str, Path]
+    tiny_study: Path,
+    subjects: list[str],
+    check: Path,
+    *,
+    scores: dict[str, Path],
+    rdms: dict[str, Path],
+    checked_rois: list[str] | None = None,
 ) -> pd.DataFrame:
     """Run the check on some of the subjects, with some of the models' files replaced."""
     results, truth = tiny_study / "results", tiny_study / "resources/miniature/truth"
@@ -176,6 +184,8 @@ def run_check(
         subjects=subjects,
         seed=1,
         made_up_captions=True,
+        searchlight=None,
+        checked_rois=["early", "midlateral", "ventral", "lateral"] if checked_rois is None else checked_rois,
         check=str(check),
     )
     return read_table(check, columns=["check", "roi", "kind", "ok"]).set_index(["check", "roi", "kind"])
@@ -190,11 +200,56 @@ def test_without_a_ceiling_the_check_has_no_rows_of_ceilings(
     assert not [row for row in table.index if "ceiling" in row[0]]
 
 
+def test_regions_without_an_expected_value_are_not_checked(tiny_study: Path, tmp_path: Path) -> None:
+    """The expected values are those of the streams on fsaverage: regions of the same names elsewhere have none."""
+    for checked in (["ventral"], []):
+        table = run_check(tiny_study, SUBJECTS, tmp_path / "check.tsv", scores={}, rdms={}, checked_rois=checked)
+        assert set(table.index.get_level_values("roi")) == set(checked)
+
+
+def plan(tiny_study: Path, overlay: Path, **changes) -> tuple[set[str], str]:
+    """Names of the rules that would run after a change of the configuration, and everything that Snakemake says."""
+    tiny = yaml.safe_load(TINY.read_text()) | changes
+    overlay.write_text(yaml.safe_dump(tiny))
+    done = run_snakemake(tiny_study, "--dry-run", config=overlay)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return set(re.findall(r"^(\w+) +\d+$", done.stdout, re.M)), done.stdout + done.stderr
+
+
+def test_regions_of_single_subjects_and_a_threshold_make_no_new_betas(tiny_study: Path, tmp_path: Path) -> None:
+    rois = {"streams": ["ventral"], "floc-faces": ["FFA-1"], "prf-visualrois": ["hV4"]}
+    planned, said = plan(tiny_study, tmp_path / "overlay.yaml", rois=rois, least_ncsnr=0.2)
+    assert {"compute_roi_rdm", "compare_roi_rdms", "estimate_roi_ceilings"} <= planned
+    assert not {name for name in planned if "miniature" in name or "average" in name or "extract" in name}
+    job = next(text for text in said.split("\n\n") if "results/rdms/rois/subj02_space-fsaverage.nc" in text)
+    for name in ("rh.floc-faces.mgz", "floc-faces.mgz.ctab", "rh.white-to-fsaverage.mgz", "rh.ncsnr.mgh"):
+        assert name in job
+    assert "subj01" not in job and "subj02/label/lh.streams" not in job
+
+
+def test_regions_in_the_volume_are_planned_beside_those_on_the_surface(tiny_study: Path, tmp_path: Path) -> None:
+    rois = {"streams": ["ventral"], "floc-faces": ["FFA-1"]}
+    overlay = tmp_path / "overlay.yaml"
+    planned, said = plan(tiny_study, overlay, rois=rois, roi_space="func1pt8mm", least_ncsnr=0.2)
+    assert {"average_repeats", "compute_roi_rdm", "compare_roi_rdms", "tabulate_roi_rsa", "plot_roi_rsa"} <= planned
+    assert not {name for name in planned if "miniature" in name}
+    job = next(text for text in said.split("\n\n") if "results/rdms/rois/subj02_space-func1pt8mm.nc" in text)
+    inputs = ("results/betas/subj02_space-func1pt8mm.nc", "roi/floc-faces.nii.gz", "roi/streams.nii.gz")
+    for name in (*inputs, "brainmask.nii.gz", "ncsnr.nii.gz", "fsaverage/label/streams.mgz.ctab"):
+        assert name in job
+    assert ".mgz\n" not in job and "white-to-fsaverage" not in job
+    assert "results/rsa/caption_space-func1pt8mm.tsv" in said
+    assert "results/rdms/rois/subj02_space-fsaverage.nc" not in said
+
+
 def test_a_file_that_is_named_and_missing_stops_a_finished_study(tiny_study: Path, tmp_path: Path) -> None:
     """Snakemake would take the older results for finished, and say that there is nothing to do."""
     models = tmp_path / "models.tsv"
     row = "mine\tfeatures\t\tno_such_file.tsv\teuclidean\tMine\tmy own\n"
     models.write_text((ROOT / "config/models.tsv").read_text() + row)
+    atlases = tmp_path / "atlases.tsv"
+    row = "mine\tfsaverage\tmine/{hemisphere}.mgz\t\tmine/{subject}.ctab\tmy own\n"
+    atlases.write_text((ROOT / "config/atlases.tsv").read_text() + row)
     for arguments, words in (
         ([f"models_table={models}", "models=[caption,mine]"], ["no_such_file.tsv", "model mine"]),
         (["miniature={captions: nix.json}"], ["nix.json", "miniature: captions"]),
@@ -202,6 +257,7 @@ def test_a_file_that_is_named_and_missing_stops_a_finished_study(tiny_study: Pat
             ["source=local", f"local={{nsd: {tmp_path}}}", "models=[caption,categories]"],
             ["nsd_expdesign.mat", "local: nsd"],
         ),
+        ([f"atlases_table={atlases}", "rois={mine: [a]}"], ["mine/lh.mgz", "rois and atlases_table"]),
         (["source=local", f"local={{nsd: {tmp_path}}}"], ["picture-attributes", "leave it out"]),
     ):
         done = run_snakemake(tiny_study, "--dry-run", "--config", *arguments)

@@ -21,8 +21,8 @@ if STUDY.config["source"] == "miniature":
             ],
             responses=rules.make_miniature_experiment.output.responses,
             models=every_model(rules.compute_model_rdm.output.rdm),
-            scores=every_model(rules.compare_roi_rdms.output.scores),
-            ceilings=rules.estimate_roi_ceilings.output.ceilings,
+            scores=every_model(in_roi_space(rules.compare_roi_rdms.output.scores)),
+            ceilings=in_roi_space(rules.estimate_roi_ceilings.output.ceilings),
             searchlight=scores_of_mapped_models,
             groups=expand(
                 rules.compute_group_map.output.group,
@@ -70,6 +70,13 @@ if STUDY.config["source"] == "miniature":
             subjects=STUDY.subject_names,
             seed=STUDY.config["miniature"]["seed"],
             made_up_captions=STUDY.config["miniature"]["captions"] is None,
+            # Expected values of regions are those of all vertices of the streams on fsaverage.
+            checked_rois=(
+                STUDY.config["rois"].get("streams", [])
+                if STUDY.config["roi_space"] == "fsaverage"
+                and STUDY.config["least_ncsnr"] is None
+                else []
+            ),
             mapped_models=STUDY.config["searchlight"]["models"],
             n_blocks=[len(image_set_blocks(subject)) for subject in STUDY.subject_names],
             radius=STUDY.config["searchlight"]["radius"],

@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from types import SimpleNamespace
 
 import yaml
 
@@ -112,18 +113,66 @@ def averaging_mem_mb(wildcards, attempt):
     )
 
 
-def atlas_labels(atlases):
-    """Label files of atlases on fsaverage, left and right."""
+def roi_labels(wildcards):
+    """Label files of all atlases in use, for a subject in a space: left and right surface of each, or its volume."""
     return [
-        nsd_file(layout.surface_label("fsaverage", hemisphere, atlas))
-        for atlas in atlases
+        path
+        for atlas in STUDY.config["rois"]
+        for path in STUDY.label_files(atlas, wildcards.subject, wildcards.space)
+    ]
+
+
+def roi_names(wildcards):
+    """Files with the region names of all atlases in use, for a subject."""
+    return [
+        STUDY.names_file(atlas, wildcards.subject) for atlas in STUDY.config["rois"]
+    ]
+
+
+def native_atlases(wildcards):
+    """Atlases in use whose labels must be brought from native surfaces to fsaverage."""
+    return [
+        atlas
+        for atlas in STUDY.config["rois"]
+        if wildcards.space == "fsaverage" and STUDY.on_native_surface(atlas)
+    ]
+
+
+def roi_indices(wildcards):
+    """Which native vertex is nearest to each vertex of fsaverage, where labels are on native surfaces."""
+    return [
+        nsd_file(layout.transform(wildcards.subject, hemisphere, "white-to-fsaverage"))
+        for hemisphere in layout.HEMISPHERES
+        if native_atlases(wildcards)
+    ]
+
+
+def roi_mask(wildcards):
+    """Brain mask, on whose grid the labels of a volume must be."""
+    mask = nsd_file(layout.volume_file(wildcards.subject, "brainmask"))
+    return [mask] if wildcards.space == "func1pt8mm" else []
+
+
+def roi_ncsnr(wildcards):
+    """Files of ncsnr of a subject in a space, where the config asks for it."""
+    if STUDY.config["least_ncsnr"] is None:
+        return []
+    version = STUDY.config["betas_version"]
+    if wildcards.space == "func1pt8mm":
+        return [nsd_file(layout.volume_ncsnr(wildcards.subject, version))]
+    return [
+        nsd_file(
+            layout.surface_ncsnr(
+                wildcards.subject, version, wildcards.space, hemisphere
+            )
+        )
         for hemisphere in layout.HEMISPHERES
     ]
 
 
-def atlas_names(atlases):
-    """Files with the region names of atlases on fsaverage."""
-    return [nsd_file(layout.label_names("fsaverage", atlas)) for atlas in atlases]
+def in_roi_space(pattern):
+    """Path of a ROI result in the space that the config names."""
+    return pattern.replace("{space}", STUDY.config["roi_space"])
 
 
 def image_brick():
@@ -155,12 +204,12 @@ def own_model_file(wildcards):
 
 def every_subject(pattern):
     """One path for each subject in use."""
-    return expand(pattern, subject=STUDY.subject_names)
+    return expand(pattern, subject=STUDY.subject_names, allow_missing=True)
 
 
 def every_model(pattern):
     """One path for each model in use."""
-    return expand(pattern, model=STUDY.model_names)
+    return expand(pattern, model=STUDY.model_names, allow_missing=True)
 
 
 N_IMAGE_SETS = (
@@ -168,6 +217,9 @@ N_IMAGE_SETS = (
 )
 # Distances of one model or region over all image sets, in MB.
 RDM_MB = N_IMAGE_SETS * STUDY.config["image_set_size"] ** 2 * 8 / 2**20
+
+
+OWN_COPY = "config key local: nsd (docs/real-nsd.md lists what must be there)"
 
 
 def files_nobody_makes():
@@ -204,8 +256,12 @@ def files_nobody_makes():
             for subject in STUDY.subject_names
             for session in STUDY.sessions(subject)
             for hemisphere in layout.HEMISPHERES
+            if STUDY.config["roi_space"] == "fsaverage"
         ]
-        if STUDY.config["searchlight"]["models"]:
+        volume_route = STUDY.config["searchlight"]["models"] or (
+            STUDY.config["roi_space"] == "func1pt8mm"
+        )
+        if volume_route:
             for subject in STUDY.subject_names:
                 keys.append(layout.volume_file(subject, "brainmask"))
                 keys += [
@@ -217,6 +273,8 @@ def files_nobody_makes():
                     )
                     for session in STUDY.sessions(subject)
                 ]
+        if STUDY.config["searchlight"]["models"]:
+            for subject in STUDY.subject_names:
                 keys += [
                     layout.transform(subject, hemisphere, name)
                     for hemisphere in layout.HEMISPHERES
@@ -225,14 +283,26 @@ def files_nobody_makes():
                         "white-to-fsaverage",
                     )
                 ]
-        paths = (
-            [nsd_file(key) for key in keys]
-            + atlas_labels(STUDY.config["rois"])
-            + atlas_names(STUDY.config["rois"])
-        )
-        files |= dict.fromkeys(
-            paths, "config key local: nsd (docs/real-nsd.md lists what must be there)"
-        )
+        files |= dict.fromkeys(map(nsd_file, keys), OWN_COPY)
+    return files | roi_files_nobody_makes()
+
+
+def roi_files_nobody_makes():
+    """Files that regions are read from and no rule makes, with the place where each is named."""
+    files = {}
+    for subject in STUDY.subject_names:
+        here = SimpleNamespace(subject=subject, space=STUDY.config["roi_space"])
+        sources = (roi_labels, roi_names, roi_indices, roi_mask, roi_ncsnr)
+        paths = [path for source in sources for path in source(here)]
+        if STUDY.config["searchlight"]["models"]:
+            outlined = STUDY.outlined_atlas
+            paths += STUDY.label_files(outlined, subject, "fsaverage")
+            paths.append(STUDY.names_file(outlined, subject))
+        for path in paths:
+            if not path.startswith(f"{STUDY.nsd_root}/"):
+                files[path] = "config keys rois and atlases_table"
+            elif STUDY.config["source"] == "local":
+                files[path] = OWN_COPY
     return files
 
 

@@ -7,8 +7,8 @@ Needs: results/tables, results/rsa, results/rdms, results/captions, results/mode
 rule plot_roi_rsa:
     """Bars of every model in every region, with subjects and ceilings."""
     input:
-        table=rules.tabulate_roi_rsa.output.table,
-        scores=every_model(rules.compare_roi_rdms.output.scores),
+        table=in_roi_space(rules.tabulate_roi_rsa.output.table),
+        scores=every_model(in_roi_space(rules.compare_roi_rdms.output.scores)),
     output:
         pdf=report(
             "results/figures/roi-rsa.pdf",
@@ -44,6 +44,8 @@ rule plot_roi_rsa:
         rois=STUDY.config["rois"],
         false_discovery_rate=STUDY.config["false_discovery_rate"],
         confidence=STUDY.config["confidence"],
+        n_subjects=len(STUDY.subject_names),
+        space=STUDY.config["roi_space"],
         source=STUDY.config["source"],
         seed=STUDY.config["seed"],
         image_set_size=STUDY.config["image_set_size"],
@@ -59,7 +61,7 @@ rule plot_rdms:
     """Pictures of model and brain RDMs on the same images."""
     input:
         models=every_model(rules.compute_model_rdm.output.rdm),
-        rois=every_subject(rules.compute_roi_rdm.output.rdm),
+        rois=every_subject(in_roi_space(rules.compute_roi_rdm.output.rdm)),
     output:
         pdf=report(
             "results/figures/rdms.pdf",

@@ -225,8 +225,12 @@ rule compute_group_map:
         "../../scripts/compute_group_map.py"
 
 
-# Regions that maps outline: those of the first atlas of the config.
-OUTLINED = next(iter(STUDY.config["rois"]))
+def outlined_regions():
+    """Labels, and file of their names, of the regions that maps outline."""
+    atlas, anyone = STUDY.outlined_atlas, STUDY.subject_names[0]
+    return STUDY.label_files(atlas, anyone, "fsaverage"), STUDY.names_file(
+        atlas, anyone
+    )
 
 
 def map_quantity(wildcards):
@@ -240,8 +244,8 @@ rule plot_group_map:
     """Group map on inflated and flat hemispheres: all of it, and what is significant."""
     input:
         group=rules.compute_group_map.output.group,
-        labels=atlas_labels([OUTLINED]),
-        names=atlas_names([OUTLINED])[0],
+        labels=outlined_regions()[0],
+        names=outlined_regions()[1],
         surfaces=fsaverage_surfaces(),
     output:
         pdf=report(
@@ -279,7 +283,7 @@ rule plot_group_map:
     params:
         title=lambda wildcards: STUDY.map_label(wildcards.map),
         quantity=map_quantity,
-        rois=STUDY.config["rois"][OUTLINED],
+        rois=STUDY.config["rois"].get(STUDY.outlined_atlas, []),
         false_discovery_rate=STUDY.config["false_discovery_rate"],
         source=STUDY.config["source"],
         code=script_digest("plot_group_map.py"),
@@ -295,8 +299,8 @@ rule plot_subject_maps:
     input:
         maps=maps_of_subjects,
         group=rules.compute_group_map.output.group,
-        labels=atlas_labels([OUTLINED]),
-        names=atlas_names([OUTLINED])[0],
+        labels=outlined_regions()[0],
+        names=outlined_regions()[1],
         surfaces=fsaverage_surfaces(),
     output:
         pdf=report(
@@ -334,7 +338,7 @@ rule plot_subject_maps:
     params:
         title=lambda wildcards: STUDY.map_label(wildcards.map),
         quantity=map_quantity,
-        rois=STUDY.config["rois"][OUTLINED],
+        rois=STUDY.config["rois"].get(STUDY.outlined_atlas, []),
         source=STUDY.config["source"],
         code=script_digest("plot_subject_maps.py"),
         provenance="results/provenance",

@@ -68,8 +68,15 @@ if STUDY.config["source"] == "miniature":
     rule make_miniature_fsaverage:
         """Write the common cortex with its atlases."""
         output:
-            labels=atlas_labels(layout.ATLASES),
-            names=atlas_names(layout.ATLASES),
+            labels=[
+                nsd_file(layout.surface_label("fsaverage", hemisphere, atlas))
+                for atlas in layout.ATLASES
+                for hemisphere in layout.HEMISPHERES
+            ],
+            names=[
+                nsd_file(layout.label_names("fsaverage", atlas))
+                for atlas in layout.ATLASES
+            ],
             surfaces=[
                 nsd_file(layout.surface("fsaverage", hemisphere, name))
                 for hemisphere in layout.HEMISPHERES
@@ -154,6 +161,34 @@ if STUDY.config["source"] == "miniature":
                 ],
                 brainmask=nsd_file(layout.volume_file(_subject, "brainmask")),
                 valid=nsd_file(layout.volume_file(_subject, "valid")),
+                # What regions are read from: labels and their names, native to fsaverage, reliability.
+                volume_labels=[
+                    nsd_file(layout.volume_file(_subject, f"roi/{atlas}"))
+                    for atlas in (*layout.ATLASES, *layout.SUBJECT_ATLASES)
+                ],
+                native_labels=[
+                    nsd_file(layout.surface_label(_subject, hemisphere, atlas))
+                    for atlas in layout.SUBJECT_ATLASES
+                    for hemisphere in layout.HEMISPHERES
+                ],
+                names=[
+                    nsd_file(layout.label_names(_subject, atlas))
+                    for atlas in layout.SUBJECT_ATLASES
+                ],
+                volume_ncsnr=nsd_file(
+                    layout.volume_ncsnr(_subject, STUDY.config["betas_version"])
+                ),
+                surface_ncsnr=[
+                    nsd_file(
+                        layout.surface_ncsnr(
+                            _subject,
+                            STUDY.config["betas_version"],
+                            "fsaverage",
+                            hemisphere,
+                        )
+                    )
+                    for hemisphere in layout.HEMISPHERES
+                ],
                 surface_truth=f"resources/miniature/truth/{_subject}_surface.nc",
                 volume_truth=f"resources/miniature/truth/{_subject}_volume.nc",
             log:

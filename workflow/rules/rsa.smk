@@ -36,21 +36,24 @@ rule compute_model_rdm:
 rule compute_roi_rdm:
     """Dissimilarities of the images of every set in each region of a subject."""
     input:
-        betas="results/betas/{subject}_space-fsaverage.nc",
+        betas="results/betas/{subject}_space-{space}.nc",
         image_sets=rules.draw_image_sets.output.image_sets,
-        labels=atlas_labels(STUDY.config["rois"]),
-        names=atlas_names(STUDY.config["rois"]),
+        labels=roi_labels,
+        names=roi_names,
+        indices=roi_indices,
+        mask=roi_mask,
+        ncsnr=roi_ncsnr,
     output:
-        rdm="results/rdms/rois/{subject}_space-fsaverage.nc",
+        rdm="results/rdms/rois/{subject}_space-{space}.nc",
     log:
-        "logs/compute_roi_rdm/{subject}.log",
+        "logs/compute_roi_rdm/{subject}_space-{space}.log",
     benchmark:
-        "benchmarks/compute_roi_rdm/{subject}.tsv"
+        "benchmarks/compute_roi_rdm/{subject}_space-{space}.tsv"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        # One region's betas at a time: the largest region is taken as a quarter of all vertices, three copies.
+        # One region's betas at a time: the largest region is taken as a quarter of all units, three copies.
         mem_mb=lambda wildcards, input, attempt: attempt
         * (400 + int(0.75 * input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt
@@ -58,11 +61,13 @@ rule compute_roi_rdm:
         disk_mb=10 + int(RDM_MB * sum(map(len, STUDY.config["rois"].values()))),
     params:
         rois=STUDY.config["rois"],
+        native=native_atlases,
+        least_ncsnr=STUDY.config["least_ncsnr"],
         distance=STUDY.config["brain_distance"],
         code=script_digest("compute_roi_rdm.py"),
         provenance="results/provenance",
     message:
-        "RDMs of the regions of {wildcards.subject} ({params.distance})"
+        "RDMs of the regions of {wildcards.subject}, {wildcards.space} ({params.distance})"
     script:
         "../../scripts/compute_roi_rdm.py"
 
@@ -75,11 +80,11 @@ rule compare_roi_rdms:
         # Nothing is compared with brains as long as captions and objects do not fit together.
         sentinel=rules.check_sentinel.output.sentinel,
     output:
-        scores="results/rsa/{model}_space-fsaverage.tsv",
+        scores="results/rsa/{model}_space-{space}.tsv",
     log:
-        "logs/compare_roi_rdms/{model}.log",
+        "logs/compare_roi_rdms/{model}_space-{space}.log",
     benchmark:
-        "benchmarks/compare_roi_rdms/{model}.tsv"
+        "benchmarks/compare_roi_rdms/{model}_space-{space}.tsv"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -94,7 +99,7 @@ rule compare_roi_rdms:
         code=script_digest("compare_roi_rdms.py"),
         provenance="results/provenance",
     message:
-        "Comparing model {wildcards.model} with the regions of all subjects"
+        "Comparing model {wildcards.model} with the regions of all subjects, {wildcards.space}"
     script:
         "../../scripts/compare_roi_rdms.py"
 
@@ -104,11 +109,11 @@ rule estimate_roi_ceilings:
     input:
         rois=every_subject(rules.compute_roi_rdm.output.rdm),
     output:
-        ceilings="results/ceilings/rois_space-fsaverage.tsv",
+        ceilings="results/ceilings/rois_space-{space}.tsv",
     log:
-        "logs/estimate_roi_ceilings/estimate_roi_ceilings.log",
+        "logs/estimate_roi_ceilings/space-{space}.log",
     benchmark:
-        "benchmarks/estimate_roi_ceilings/estimate_roi_ceilings.tsv"
+        "benchmarks/estimate_roi_ceilings/space-{space}.tsv"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -122,7 +127,7 @@ rule estimate_roi_ceilings:
         code=script_digest("estimate_roi_ceilings.py"),
         provenance="results/provenance",
     message:
-        "Noise ceilings of the regions"
+        "Noise ceilings of the regions, {wildcards.space}"
     script:
         "../../scripts/estimate_roi_ceilings.py"
 
@@ -133,11 +138,11 @@ rule tabulate_roi_rsa:
         scores=every_model(rules.compare_roi_rdms.output.scores),
         ceilings=rules.estimate_roi_ceilings.output.ceilings,
     output:
-        table="results/tables/roi-rsa_space-fsaverage.tsv",
+        table="results/tables/roi-rsa_space-{space}.tsv",
     log:
-        "logs/tabulate_roi_rsa/tabulate_roi_rsa.log",
+        "logs/tabulate_roi_rsa/space-{space}.log",
     benchmark:
-        "benchmarks/tabulate_roi_rsa/tabulate_roi_rsa.tsv"
+        "benchmarks/tabulate_roi_rsa/space-{space}.tsv"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -150,7 +155,7 @@ rule tabulate_roi_rsa:
         code=script_digest("tabulate_roi_rsa.py"),
         provenance="results/provenance",
     message:
-        "Group table of models and regions"
+        "Group table of models and regions, {wildcards.space}"
     script:
         "../../scripts/tabulate_roi_rsa.py"
 
@@ -160,5 +165,5 @@ rule tables:
     input:
         rules.check_design.output.facts,
         rules.check_sentinel.output.sentinel,
-        rules.tabulate_roi_rsa.output.table,
+        in_roi_space(rules.tabulate_roi_rsa.output.table),
     localrule: True

@@ -34,13 +34,14 @@ def shown_image_set(names: list[str]) -> str:
     return next((name for name in names if name.startswith(SHARED)), names[0])
 
 
-def mean_of_subjects(rdms: Mapping[str, xr.Dataset], image_set: str, ids: Ids) -> tuple[Panels, int]:
-    """Mean RDM of each region over the subjects who have an image set.
+def mean_of_subjects(rdms: Mapping[str, xr.Dataset], image_set: str, ids: Ids) -> tuple[Panels, dict[str, int]]:
+    """Mean RDM of each region over the subjects who have the region and an image set.
 
     Parameters
     ----------
     rdms
-        For each subject, ``rdm`` (roi, image_set, pair) and ``id73k`` (image_set, image).
+        For each subject, ``rdm`` (roi, image_set, pair), ``analysed`` (roi): whether the subject has the region, and
+        ``id73k`` (image_set, image).
     image_set
         Name of the set.
     ids
@@ -51,25 +52,27 @@ def mean_of_subjects(rdms: Mapping[str, xr.Dataset], image_set: str, ids: Ids) -
     panels
         Mean over subjects for each region, NaN where no subject has a value.
     n_subjects
-        Number of subjects in the mean.
+        Number of subjects in the mean of each region.
 
     Raises
     ------
     ValueError
         If a subject's set holds other images, or the same in another order.
     """
-    parts = []
+    parts, have = [], []
     for subject, dataset in rdms.items():
         if image_set not in dataset["image_set"].to_numpy():
             continue
         chosen = dataset.sel(image_set=image_set)
         require_equal(chosen.isel(roi=0)["id73k"].to_numpy(), ids, left_name=subject, right_name="the models")
         parts.append(chosen["rdm"].to_numpy().astype(np.float64))
+        have.append(dataset["analysed"].to_numpy())
         rois = [str(roi) for roi in dataset["roi"].to_numpy()]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
         means = np.nanmean(parts, axis=0)
-    return list(zip(rois, means, strict=True)), len(parts)
+    counts = np.sum(have, axis=0, dtype=int).tolist()
+    return list(zip(rois, means, strict=True)), dict(zip(rois, counts, strict=True))
 
 
 def order_by_likeness(rdm: NDArray[np.floating]) -> NDArray[np.intp]:
@@ -116,7 +119,7 @@ def draw_rdms(
     *,
     order: NDArray[np.intp],
     image_set: str,
-    n_subjects: int,
+    n_subjects: Mapping[str, int],
     ordered_by: str,
     source: str,
 ) -> Figure:
@@ -133,14 +136,20 @@ def draw_rdms(
     image_set
         Name of the set.
     n_subjects
-        Subjects in the regions' mean.
+        Subjects in the mean of each region. Where they differ, every region says how many.
     ordered_by
         Name of the model whose RDM gave the order.
     source
         Config key ``source``.
     """
     columns = min(max(len(models), len(rois)), PER_ROW)
-    blocks = [("Models", models), (f"Regions, {_subjects(n_subjects)}", rois)]
+    counts = set(n_subjects.values())
+    if len(counts) == 1:
+        heading, titles = f"Regions, {_subjects(*counts)}", dict.fromkeys(n_subjects, "")
+    else:
+        heading = "Regions, mean of the subjects who have them"
+        titles = {roi: f" (n = {n})" for roi, n in n_subjects.items()}
+    blocks = [("Models", models), (heading, rois)]
     rows = [math.ceil(len(panels) / columns) for _, panels in blocks]
     width = max(2 * EDGE + columns * (PANEL + GAP) - GAP, 6.5)
     height = sum(EDGE + HEADING + n * (TITLE + PANEL) for n in rows) + BELOW + EDGE
@@ -155,7 +164,7 @@ def draw_rdms(
             bottom = top - HEADING - (row + 1) * (TITLE + PANEL)
             axes = add_panel(figure, title, (left, bottom, PANEL, PANEL))
             axes.set(xticks=[], yticks=[])
-            axes.set_title(title, fontsize=8, pad=3)
+            axes.set_title(title + (titles.get(title, "") if panels is rois else ""), fontsize=8, pad=3)
             axes.spines[:].set_visible(False)
             image = axes.imshow(squareform(pair_ranks(rdm))[np.ix_(order, order)], cmap=colours, vmin=0, vmax=1)
         top -= HEADING + n_rows * (TITLE + PANEL) + EDGE

@@ -19,7 +19,19 @@ from numpy.typing import NDArray
 
 from capcortex.figures.style import NOTE, add_panel, model_colours, new_figure, stamp
 
-NUMBERS = ["mark", "roi", "model", "label", "subject", "value", "low", "high", "p_adjusted", "ratio_left_out"]
+NUMBERS = [
+    "mark",
+    "roi",
+    "model",
+    "label",
+    "subject",
+    "value",
+    "low",
+    "high",
+    "n_subjects",
+    "p_adjusted",
+    "ratio_left_out",
+]
 
 BAR_WIDTH = 0.78
 CEILING: dict[str, Any] = {"color": "0.86", "linewidth": 0, "zorder": 0}
@@ -71,7 +83,8 @@ def plotted_numbers(table: pd.DataFrame, subject_means: pd.DataFrame, labels: di
     """
     ends = ["value", "low", "high"]
     keys = ["roi", "model"]
-    bars = table[[*keys, "r", "r_low", "r_high", "p_adjusted"]].set_axis([*keys, *ends, "p_adjusted"], axis=1)
+    others = ["n_subjects", "p_adjusted"]
+    bars = table[[*keys, "r", "r_low", "r_high", *others]].set_axis([*keys, *ends, *others], axis=1)
     ratios = table[[*keys, "ratio_to_lower", "ratio_to_lower_low", "ratio_to_lower_high", "ratio_left_out"]]
     ratios = ratios.set_axis([*keys, *ends, "ratio_left_out"], axis=1)
     dots = subject_means[[*keys, "subject", "r"]].rename(columns={"r": "value"})
@@ -89,6 +102,8 @@ def draw_roi_rsa(
     rois: list[str],
     false_discovery_rate: float,
     confidence: float,
+    n_subjects: int,
+    space: str,
     source: str,
 ) -> Figure:
     """Draw a bar for every model in every region, with subjects, intervals and ceilings; below, ratios to the ceiling.
@@ -109,6 +124,10 @@ def draw_roi_rsa(
         A bar whose ``p_adjusted`` lies below gets a mark.
     confidence
         Coverage of the intervals, for the legend.
+    n_subjects
+        Subjects of the study. Regions that fewer have are named below the figure.
+    space
+        Where the regions are, for the note below the figure.
     source
         Config key ``source``.
 
@@ -136,7 +155,7 @@ def draw_roi_rsa(
     )
     marks = _marks(confidence, false_discovery_rate, with_ceilings=len(ceilings) > 0, with_arrows=bool(beyond))
     legends, legend_height = _legends(labels, marks, width)
-    note = _why_left_out(table, width)
+    note = _note([f"Regions in {space}.", _fewer_subjects(table, n_subjects), _why_left_out(table)], width)
     below = EDGE + NOTE_LINE * max(len(note), 1) + 0.05 + legend_height
     height = below + ROW_HEIGHT * math.ceil(len(rois) / columns) + EDGE
     figure = new_figure(width, height)
@@ -252,11 +271,19 @@ def _draw_legends(figure: Figure, legends: list[tuple[list[Artist], int]], top: 
         top -= LEGEND_LINE * math.ceil(len(handles) / n_columns) + 0.04
 
 
-def _why_left_out(table: pd.DataFrame, width: float) -> list[str]:
+def _fewer_subjects(table: pd.DataFrame, n_subjects: int) -> str:
+    counts = table.drop_duplicates("roi").set_index("roi")["n_subjects"]
+    fewer = ", ".join(f"{roi} {n}" for roi, n in counts[counts < n_subjects].items())
+    return f"Regions that fewer than all {n_subjects} subjects have: {fewer}." if fewer else ""
+
+
+def _why_left_out(table: pd.DataFrame) -> str:
     reasons = table["ratio_left_out"].replace("", np.nan).dropna().unique()
-    return (
-        textwrap.wrap(f"× ratio left out: {'; '.join(reasons)}", int(14 * (width - LEFT - 2))) if len(reasons) else []
-    )
+    return f"× ratio left out: {'; '.join(reasons)}" if len(reasons) else ""
+
+
+def _note(sentences: list[str], width: float) -> list[str]:
+    return [line for text in sentences if text for line in textwrap.wrap(text, int(14 * (width - LEFT - 2)))]
 
 
 def _break_axis(above: Axes, below: Axes, bounds: NDArray[np.float64]) -> None:
@@ -273,7 +300,7 @@ def _break_axis(above: Axes, below: Axes, bounds: NDArray[np.float64]) -> None:
 def _draw_bar(axes: Axes, at: int, colour: str, numbers: Mapping[Hashable, Any], means: NDArray[np.float64]) -> None:
     axes.bar(at, numbers["r"], BAR_WIDTH, color=colour, linewidth=0)
     axes.plot([at, at], [numbers["r_low"], numbers["r_high"]], solid_capstyle="butt", **INTERVAL)
-    # A subject stands at the same place within every bar.
+    # A subject stands at the same place within every bar of a region.
     spread = np.linspace(-0.3, 0.3, means.size) * BAR_WIDTH if means.size > 1 else 0
     axes.plot(at + spread, means, **DOTS)
 

@@ -1,7 +1,10 @@
 """Group results: from one score per subject, model, region and image set to the tables that figures are drawn from."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from capcortex.inference.ceilings import between_subject_ceiling
 from capcortex.inference.intervals import Interval, jackknife_interval, mean_interval
@@ -18,33 +21,31 @@ def is_shared(image_set: pd.Series) -> pd.Series:
     return image_set.str.startswith(SHARED)
 
 
-def tabulate_ceilings(rdms: dict[str, dict[str, np.ndarray]], subjects: list[str]) -> pd.DataFrame:
+def tabulate_ceilings(rdms: Mapping[str, Mapping[str, Mapping[str, NDArray[np.floating]]]]) -> pd.DataFrame:
     """Between-subject noise ceiling of every region and shared image set.
 
     Parameters
     ----------
     rdms
-        For each region, for each shared image set, an array of shape (n_subjects, n_pairs).
-    subjects
-        Names, in the order of the arrays' first axis.
+        For each region, for each shared image set, the RDM (n_pairs,) of each subject who has the region.
 
     Returns
     -------
     DataFrame with columns
-        ``roi``, ``image_set``, ``left_out``, ``subject``, ``lower``, ``upper``: the ceiling among all subjects (``left_out`` is
-        ``nobody``), and with at least three also among the others when one of them is left out, from which intervals are
-        made. Empty when there is only one subject, who has nobody to agree with.
+        ``roi``, ``image_set``, ``left_out``, ``subject``, ``lower``, ``upper``: the ceiling among all subjects who have the
+        region (``left_out`` is ``nobody``), and with at least three also among the others when one of them is left out, from
+        which intervals are made. A region that only one subject has, who has nobody to agree with, has no rows.
     """
     parts = []
-    for left_out in [NOBODY, *subjects]:
-        present = [number for number, subject in enumerate(subjects) if subject != left_out]
-        if len(present) < 2:
-            continue
-        for roi, sets in rdms.items():
-            for label, vectors in sets.items():
-                lower, upper = between_subject_ceiling(vectors[present])
+    for roi, sets in rdms.items():
+        for label, of_subjects in sets.items():
+            for left_out in [NOBODY, *of_subjects]:
+                present = [subject for subject in of_subjects if subject != left_out]
+                if len(present) < 2:
+                    continue
+                lower, upper = between_subject_ceiling(np.array([of_subjects[subject] for subject in present]))
                 columns = {"roi": roi, "image_set": label, "left_out": left_out, "lower": lower, "upper": upper}
-                parts.append(pd.DataFrame(columns | {"subject": [subjects[number] for number in present]}))
+                parts.append(pd.DataFrame(columns | {"subject": present}))
     return pd.concat(parts, ignore_index=True)[CEILING_COLUMNS] if parts else pd.DataFrame(columns=CEILING_COLUMNS)
 
 
@@ -109,7 +110,8 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     Returns
     -------
     DataFrame
-        One row for each model and region, in the order of ``scores``.
+        One row for each model and region, in the order of ``scores``. ``n_subjects`` counts those who have the region; scores
+        and ceilings are theirs.
     """
     rows = []
     for (model, roi), here in scores.groupby(["model", "roi"], sort=False):
@@ -143,11 +145,11 @@ def _against_ceiling(r: pd.Series | None, ceilings: pd.DataFrame, confidence: fl
         return row | {"ratio_left_out": "no image set that all subjects saw three times"}
     row["r_shared"] = float(r.mean())
     if ceilings.empty:
-        return row | {"ratio_left_out": "a ceiling needs at least two subjects"}
+        return row | {"ratio_left_out": "a ceiling needs at least two subjects who have the region"}
     for bound in BOUNDS:
         row |= _columns(f"ceiling_{bound}", ceiling_interval(ceilings, bound, confidence))
     if len(r) < 3:
-        return row | {"ratio_left_out": "the interval of a ceiling needs at least three subjects"}
+        return row | {"ratio_left_out": "the interval of a ceiling needs at least three subjects who have the region"}
     if not float(row["ceiling_lower_low"]) > 0:
         return row | {"ratio_left_out": "the interval of the lower bound of the ceiling reaches zero"}
     for bound in BOUNDS:

@@ -109,42 +109,34 @@ def average_repeats(sessions: list[Path], output: Path, *, subject: str, incompl
             session.close()
 
 
-def read_roi_betas(path: str | Path, vertices: NDArray[np.intp]) -> tuple[xr.DataArray, int]:
-    """Read the averaged betas of a region, leaving out vertices with a missing value.
+def read_roi_betas(path: str | Path, units: NDArray[np.intp]) -> xr.DataArray:
+    """Read the averaged betas of a region, leaving out vertices or voxels with a missing value.
 
     Parameters
     ----------
     path
         File of `average_repeats`.
-    vertices
-        Positions on the vertex axis.
+    units
+        Positions of the region on the axis of vertices or voxels.
 
     Returns
     -------
-    betas : DataArray (id73k, vertex), float32
-    n_left_out : int
-        Vertices of the region that were left out.
-
-    Raises
-    ------
-    ValueError
-        If no vertex of the region is left.
+    DataArray (id73k, vertex) or (id73k, voxel), float32
+        The coordinate of the second axis holds the positions that are left, ascending; there may be none.
     """
-    wanted = np.sort(vertices)
+    wanted = np.sort(units)
     blocks = wanted // UNIT_BLOCK
     with open_array(path, variables=["betas", "id73k"]) as dataset:
-        # Whole chunks, of which the region's vertices are kept: HDF5 is slow at picking scattered columns.
+        # Whole chunks, of which the region's units are kept: HDF5 is slow at picking scattered columns.
         parts = [
             dataset["betas"][:, block * UNIT_BLOCK : (block + 1) * UNIT_BLOCK].load()[
                 :, wanted[blocks == block] - block * UNIT_BLOCK
             ]
             for block in np.unique(blocks)
-        ]
-        betas = xr.concat(parts, dim="vertex")
-    usable = np.isfinite(betas.to_numpy()).all(axis=0)
-    if not usable.any():
-        raise ValueError(f"{path}: none of the region's {vertices.size} vertices was measured in all sessions")
-    return betas[:, usable], int((~usable).sum())
+        ] or [dataset["betas"][:, :0].load()]
+        dim = parts[0].dims[1]
+        betas = xr.concat(parts, dim=dim).assign_coords({dim: wanted})
+    return betas[:, np.isfinite(betas.to_numpy()).all(axis=0)]
 
 
 def read_image_betas(path: str | Path, id73k: ArrayLike) -> xr.DataArray:

@@ -13,7 +13,10 @@ DEPTHS = ("layerB1", "layerB2", "layerB3")
 
 SPLITS = ("train2017", "val2017")
 ATLASES = ("streams", "nsdgeneral", "Kastner2015", "HCP_MMP1", "corticalsulc")
-"""Atlases on fsaverage that the miniature has; those of single subjects (prf-*, floc-*) are on native surfaces only."""
+"""Atlases on fsaverage that the miniature has."""
+
+SUBJECT_ATLASES = ("prf-visualrois", "prf-eccrois", "floc-faces", "floc-bodies", "floc-places", "floc-words")
+"""Atlases that are mapped in each subject alone; on surfaces they are found on the native ones only."""
 
 BETAS_VERSIONS = ("betas_assumehrf", "betas_fithrf", "betas_fithrf_GLMdenoise_RR")
 

@@ -1,10 +1,59 @@
-"""Regions of interest: labels of vertices, and the names that the atlas's own file gives them."""
+"""Regions of interest: labels of vertices or voxels, and the names that the atlas's own file gives them.
 
+Labels come from three places: surfaces of fsaverage, a subject's native surfaces (from which NSD's index files bring them to
+fsaverage), or a volume on the grid of the functional data. Names come from the atlas's ``.ctab``, also for a volume.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
+
+from capcortex.arrays import open_array
+from capcortex.nsd.spaces import read_vertex_index
+
+
+@dataclass(frozen=True)
+class Units:
+    """What the columns of a file of averaged betas stand for.
+
+    Attributes
+    ----------
+    path
+        The file.
+    count
+        Number of vertices or voxels.
+    voxels : ndarray of shape (count, 3), intp, or None
+        0-based indices of the voxels; None for the vertices of fsaverage, left then right hemisphere.
+    shape : tuple or None
+        Shape of the volume.
+    """
+
+    path: str
+    count: int
+    voxels: NDArray[np.intp] | None = None
+    shape: tuple[int, ...] | None = None
+
+
+def read_units(betas: str | Path, mask: str | Path | None = None) -> Units:
+    """Read which vertices or voxels a file of averaged betas holds.
+
+    Parameters
+    ----------
+    betas
+        File of `capcortex.nsd.betas.average_repeats`.
+    mask
+        Brain mask of the subject, for betas in the volume; None for betas on fsaverage.
+    """
+    if mask is None:
+        with open_array(betas, variables=["betas"]) as file:
+            return Units(str(betas), file["betas"].shape[1])
+    with open_array(betas, variables=["betas", "i", "j", "k"]) as file:
+        voxels = np.column_stack([file[axis].to_numpy() for axis in "ijk"]).astype(np.intp)
+    return Units(str(betas), len(voxels), voxels, _load(mask).shape)
 
 
 def read_label_names(path: str | Path) -> dict[str, int]:
@@ -15,7 +64,7 @@ def read_label_names(path: str | Path) -> dict[str, int]:
     Returns
     -------
     dict
-        Label of each name, without label 0 (``Unknown``).
+        Label of each name, without label 0 (``Unknown``) and, for volumes, -1 (no cortex).
 
     Raises
     ------
@@ -30,7 +79,7 @@ def read_label_names(path: str | Path) -> dict[str, int]:
         if len(words) < 2 or not words[0].lstrip("-").isdigit():
             raise ValueError(f"{path}, line {count}: expected a number and a name, found {line!r}")
         label, name = int(words[0]), words[1]
-        if label == 0:
+        if label < 1:
             continue
         if name in names or label in names.values():
             raise ValueError(f"{path}, line {count}: name {name} or label {label} occurs twice")
@@ -51,28 +100,79 @@ def read_surface_labels(hemispheres: list[Path]) -> NDArray[np.int64]:
     ndarray of shape (n_vertices,), int64
         0 where a vertex has no label.
     """
-    parts = []
-    for path in hemispheres:
-        try:
-            values = np.asarray(nibabel.freesurfer.mghformat.load(str(path)).dataobj).ravel()
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise ValueError(f"{path}: not a whole mgz file ({error}); remove it and fetch it again") from error
-        labels = np.rint(values).astype(np.int64)
-        if not np.array_equal(labels, values):
-            raise ValueError(f"{path}: labels are whole numbers; found {values[labels != values][0]}")
-        parts.append(labels)
-    return np.concatenate(parts)
+    return np.concatenate([_whole(_values(path), path) for path in hemispheres])
 
 
-def roi_vertices(labels: NDArray[np.int64], names: dict[str, int], roi: str, *, atlas: str) -> NDArray[np.intp]:
-    """Return the vertices of a named region.
+def read_labels(files: list[Path], units: Units, *, indices: list[Path] | None = None) -> NDArray[np.int64]:
+    """Read the label of each vertex or voxel of a file of betas.
+
+    Parameters
+    ----------
+    files
+        ``lh.<atlas>.mgz`` and ``rh.<atlas>.mgz``; for voxels one ``<atlas>.nii.gz``.
+    units
+        From `read_units`.
+    indices
+        For labels on native surfaces: ``lh.white-to-fsaverage.mgz`` and ``rh.white-to-fsaverage.mgz``. A vertex of fsaverage
+        takes the label of the native vertex nearest to it.
+
+    Returns
+    -------
+    ndarray of shape (units.count,), int64
+        Regions count from 1. 0 is cortex without a label, -1 in a volume no cortex.
+
+    Raises
+    ------
+    ValueError
+        If a file is damaged, has a label that is not a whole number, or does not fit the betas.
+    """
+    if units.voxels is not None:
+        return _whole(_at_voxels(files, units, units.voxels), files[0])
+    if indices is None:
+        labels = read_surface_labels(files)
+    else:
+        native = [read_surface_labels([path]) for path in files]
+        taken = [read_vertex_index(path, of.size) for path, of in zip(indices, native, strict=True)]
+        labels = np.concatenate([of[index] for of, index in zip(native, taken, strict=True)])
+    return _fitting(labels, files, units)
+
+
+def read_ncsnr(files: list[Path], units: Units) -> NDArray[np.float64]:
+    """Read NSD's ncsnr (sd of the signal over sd of the noise of a single trial) of each vertex or voxel of a file of betas.
+
+    Parameters
+    ----------
+    files
+        ``lh.ncsnr.mgh`` and ``rh.ncsnr.mgh`` on fsaverage; for voxels ``ncsnr.nii.gz``.
+    units
+        From `read_units`.
+
+    Returns
+    -------
+    ndarray of shape (units.count,), float64
+        NaN where NSD gives none.
+
+    Raises
+    ------
+    ValueError
+        If a file is damaged or does not fit the betas.
+
+    References
+    ----------
+    Allen et al. 2022, doi 10.1038/s41593-021-00962-x.
+    """
+    if units.voxels is not None:
+        return _at_voxels(files, units, units.voxels).astype(np.float64)
+    return _fitting(np.concatenate([_values(path).astype(np.float64) for path in files]), files, units)
+
+
+def region_units(labels: NDArray[np.int64], names: dict[str, int], roi: str, *, atlas: str) -> NDArray[np.intp]:
+    """Return the positions of a named region: where its own label stands, and nothing else.
 
     Parameters
     ----------
     labels
-        From `read_surface_labels`.
+        From `read_labels`.
     names
         From `read_label_names`.
     roi
@@ -80,14 +180,67 @@ def roi_vertices(labels: NDArray[np.int64], names: dict[str, int], roi: str, *, 
     atlas
         Name of the atlas, for messages.
 
+    Returns
+    -------
+    ndarray of shape (n_units,), intp
+        Ascending; empty if the subject does not have the region.
+
     Raises
     ------
     ValueError
-        If the atlas has no region of that name, or the region has no vertex.
+        If the atlas has no region of that name.
     """
     if roi not in names:
         raise ValueError(f"atlas {atlas} has no region {roi!r}; its regions are {', '.join(names)} (config key rois)")
-    vertices = np.flatnonzero(labels == names[roi])
-    if not vertices.size:
-        raise ValueError(f"region {roi} of atlas {atlas} (label {names[roi]}) has no vertex")
-    return vertices
+    return np.flatnonzero(labels == names[roi])
+
+
+def _load(path: str | Path) -> Any:
+    try:
+        return nibabel.load(str(path))
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path}: cannot be read ({error}); remove it and fetch it again") from error
+
+
+def _values(path: str | Path) -> NDArray[Any]:
+    """Read the values of a surface file."""
+    try:
+        return np.asarray(nibabel.freesurfer.mghformat.load(str(path)).dataobj).ravel()
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path}: not a whole mgz file ({error}); remove it and fetch it again") from error
+
+
+def _at_voxels(files: list[Path], units: Units, voxels: NDArray[np.intp]) -> NDArray[Any]:
+    """Read the values of a volume at the voxels of the betas."""
+    (path,) = files
+    image = _load(path)
+    if image.shape != units.shape:
+        raise ValueError(
+            f"{path}: shape {image.shape}, expected {units.shape}, that of the subject's brain mask in func1pt8mm; "
+            "is it the file of another subject or space?"
+        )
+    try:
+        volume = np.asarray(image.dataobj)
+    except Exception as error:
+        raise ValueError(f"{path}: cannot be read ({error}); remove it and fetch it again") from error
+    return volume[tuple(voxels.T)]
+
+
+def _whole(values: NDArray[Any], path: Path) -> NDArray[np.int64]:
+    labels = np.rint(values).astype(np.int64)
+    if not np.array_equal(labels, values):
+        raise ValueError(f"{path}: labels are whole numbers; found {values[labels != values][0]}")
+    return labels
+
+
+def _fitting(values: NDArray[Any], files: list[Path], units: Units) -> NDArray[Any]:
+    if values.size != units.count:
+        raise ValueError(
+            f"{files[0]}: {values.size} vertices in both hemispheres, but {units.path} has {units.count}; "
+            "is it the file of another surface?"
+        )
+    return values

@@ -3,6 +3,8 @@
 An RDM is kept as the vector of its pairs in row-major upper-triangle order, and never without the ids of its images.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -11,6 +13,9 @@ from capcortex.ids import positions, require_equal
 
 SCORE_COLUMNS = ["model", "roi", "subject", "image_set", "r", "n_pairs"]
 """Columns of a table with one score for each model, region, subject and image set."""
+
+LEAST_UNITS = 2
+"""Vertices or voxels that a region needs: the values of one are no pattern, and have no correlation."""
 
 DISTANCES = ("correlation", "cosine", "euclidean", "absolute")
 
@@ -115,6 +120,46 @@ def subrdms_of_sets(rdm: xr.DataArray, image_sets: NDArray[np.int64], labels: li
     upper = np.triu_indices(image_sets.shape[1], k=1)
     vectors = [values[np.ix_(row, row)][upper] for row in rows]
     return _as_dataset(np.array(vectors), image_sets, labels, "given")
+
+
+def undefined_rdms(image_sets: NDArray[np.int64], labels: list[str], distance: str) -> xr.Dataset:
+    """RDMs of a region that a subject does not have: as `rdms_of_sets`, every pair NaN."""
+    vectors = np.full((len(labels), n_pairs(image_sets.shape[1])), np.nan)
+    return _as_dataset(vectors, image_sets, labels, distance)
+
+
+def subjects_of_rois(rdms: Mapping[str, xr.Dataset]) -> dict[str, list[str]]:
+    """Say who has each region.
+
+    Parameters
+    ----------
+    rdms
+        For each subject ``analysed`` (roi): whether the subject's RDMs of the region are defined; and ``atlas`` (roi).
+
+    Returns
+    -------
+    dict
+        For each region, in the order of the files, the subjects who have it, in the order of ``rdms``.
+
+    Raises
+    ------
+    ValueError
+        If no subject has a region, naming atlas and region.
+    """
+    atlases: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
+    for subject, dataset in rdms.items():
+        columns = (dataset[name].to_numpy() for name in ("roi", "atlas", "analysed"))
+        for roi, atlas, analysed in zip(*columns, strict=True):
+            atlases[str(roi)] = str(atlas)
+            found.setdefault(str(roi), []).extend([subject] if analysed else [])
+    for roi, subjects in found.items():
+        if not subjects:
+            raise ValueError(
+                f"region {roi} of atlas {atlases[roi]}: none of the subjects ({', '.join(rdms)}) has it with at least "
+                f"{LEAST_UNITS} usable vertices or voxels; take it out of the config key rois, or lower least_ncsnr"
+            )
+    return found
 
 
 def _as_dataset(
