@@ -55,12 +55,15 @@ def test_graph_is_planned_without_running_anything(config: Path | None, tmp_path
     done = run_snakemake(tmp_path, "--dry-run", *extra, config=config)
     assert done.returncode == 0, done.stderr[-3000:]
     jobs = int(re.search(r"^total +(\d+)", done.stdout + done.stderr, re.M)[1])
-    n_extracted = int(re.search(r"^extract_surface_session +(\d+)", done.stdout + done.stderr, re.M)[1])
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M))
+    n_extracted = {int(planned[f"extract_{kind}_session"]) for kind in ("surface", "volume")}
     if config is None:
         assert jobs <= 250
-        assert n_extracted == 20
+        assert n_extracted == {20}
     if config and config.name == "nsd.yaml":
-        assert n_extracted == 284
+        assert n_extracted == {284}
+        # Ten image sets to a job: 100 sets in four subjects, 62 and 54 in two each.
+        assert int(planned["score_searchlight"]) == 4 * 10 + 2 * 7 + 2 * 6
 
 
 def make_empty_nsd(root: Path) -> None:
@@ -77,13 +80,21 @@ def make_empty_nsd(root: Path) -> None:
     ]
     keys += [layout.annotations(kind, split) for kind in ("captions", "instances") for split in layout.SPLITS]
     for hemisphere in layout.HEMISPHERES:
-        keys.append(layout.surface_label("fsaverage", hemisphere, "streams"))
+        keys += [layout.surface_label("fsaverage", hemisphere, atlas) for atlas in ("streams", "nsdgeneral")]
         keys += [
             layout.surface_betas(f"subj{number:02d}", version, session, hemisphere)
             for number, last in sessions.items()
             for session in range(1, last + 1)
         ]
-    keys += [layout.responses(f"subj{number:02d}") for number in sessions]
+    for number, last in sessions.items():
+        subject = f"subj{number:02d}"
+        keys += [layout.responses(subject), layout.volume_ncsnr(subject, version)]
+        keys += [layout.volume_file(subject, name) for name in ("brainmask", "valid", "roi/nsdgeneral")]
+        keys += [layout.volume_betas(subject, version, session) for session in range(1, last + 1)]
+        for hemisphere in layout.HEMISPHERES:
+            names = [*(f"func1pt8-to-{depth}" for depth in layout.DEPTHS), "white-to-fsaverage"]
+            keys += [layout.transform(subject, hemisphere, name) for name in names]
+            keys.append(layout.surface_ncsnr(subject, version, "fsaverage", hemisphere))
     for key in keys:
         (root / key).parent.mkdir(parents=True, exist_ok=True)
         (root / key).touch()

@@ -1,6 +1,6 @@
 """Betas on the surface and in the volume: from single-trial sessions to one averaged response per image and unit.
 
-Needs: ?h.betas_sessionNN.mgh or betas_sessionNN.nii.gz (hdf5), brainmask.nii.gz, results/design/trials.tsv. Makes: results/betas.
+Needs: ?h.betas_sessionNN.mgh or betas_sessionNN.nii.gz (hdf5), brainmask.nii.gz, results/design/trials.tsv. Makes: results/betas, results/tables/data-quality.tsv.
 """
 
 
@@ -97,3 +97,44 @@ rule average_repeats:
         "Averaging the repeats of {wildcards.subject}, {wildcards.space}"
     script:
         "../../scripts/average_repeats.py"
+
+
+rule tabulate_data_quality:
+    """Trials, voxels and vertices used of every subject, and how reliable their responses are."""
+    input:
+        **quality_files(),
+        trials=rules.check_design.output.trials,
+        volume_betas=(
+            every_subject("results/betas/{subject}_space-func1pt8mm.nc")
+            if "func1pt8mm" in SPACES_USED
+            else []
+        ),
+        surface_betas=(
+            every_subject("results/betas/{subject}_space-fsaverage.nc")
+            if "fsaverage" in SPACES_USED
+            else []
+        ),
+    output:
+        table="results/tables/data-quality.tsv",
+        ncsnr="results/tables/data-quality_ncsnr.tsv",
+    log:
+        "logs/tabulate_data_quality/tabulate_data_quality.log",
+    benchmark:
+        "benchmarks/tabulate_data_quality/tabulate_data_quality.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        # Of the betas only the first image is read. Of a subject's volume, some maps of 0.8 million voxels are kept.
+        mem_mb=lambda wildcards, attempt: attempt
+        * (500 + 20 * len(STUDY.subject_names)),
+        runtime=lambda wildcards, attempt: attempt * 20,
+        disk_mb=10,
+    params:
+        subjects=STUDY.subject_names,
+        code=script_digest("tabulate_data_quality.py"),
+        provenance="results/provenance",
+    message:
+        "Table: data quality of every subject"
+    script:
+        "../../scripts/tabulate_data_quality.py"

@@ -175,6 +175,47 @@ def in_roi_space(pattern):
     return pattern.replace("{space}", STUDY.config["roi_space"])
 
 
+# Spaces whose betas the study uses.
+SPACES_USED = {STUDY.config["roi_space"]} | (
+    {"func1pt8mm"} if STUDY.config["searchlight"]["models"] else set()
+)
+
+
+def nsd_files_of_subjects(space, key):
+    """A file of NSD for each subject, if the study uses betas of that space; `key` gives it for a subject."""
+    subjects = STUDY.subject_names if space in SPACES_USED else []
+    return [nsd_file(key(subject)) for subject in subjects]
+
+
+def quality_files():
+    """NSD's own account of every subject's voxels and vertices."""
+    volume = functools.partial(nsd_files_of_subjects, "func1pt8mm")
+    surface = functools.partial(nsd_files_of_subjects, "fsaverage")
+    version = STUDY.config["betas_version"]
+    return {
+        "masks": volume(lambda subject: layout.volume_file(subject, "brainmask")),
+        "valid": volume(lambda subject: layout.volume_file(subject, "valid")),
+        "volume_regions": volume(
+            lambda subject: layout.volume_file(subject, "roi/nsdgeneral")
+        ),
+        "volume_ncsnr": volume(lambda subject: layout.volume_ncsnr(subject, version)),
+        "left_ncsnr": surface(
+            lambda subject: layout.surface_ncsnr(subject, version, "fsaverage", "lh")
+        ),
+        "right_ncsnr": surface(
+            lambda subject: layout.surface_ncsnr(subject, version, "fsaverage", "rh")
+        ),
+        "surface_regions": (
+            [
+                nsd_file(layout.surface_label("fsaverage", hemisphere, "nsdgeneral"))
+                for hemisphere in layout.HEMISPHERES
+            ]
+            if "fsaverage" in SPACES_USED
+            else []
+        ),
+    }
+
+
 def image_brick():
     """The file with all pictures. A copy of the real NSD may lack it: 37 GB that one figure can do without."""
     path = nsd_file(layout.IMAGE_BRICK)
@@ -256,12 +297,9 @@ def files_nobody_makes():
             for subject in STUDY.subject_names
             for session in STUDY.sessions(subject)
             for hemisphere in layout.HEMISPHERES
-            if STUDY.config["roi_space"] == "fsaverage"
+            if "fsaverage" in SPACES_USED
         ]
-        volume_route = STUDY.config["searchlight"]["models"] or (
-            STUDY.config["roi_space"] == "func1pt8mm"
-        )
-        if volume_route:
+        if "func1pt8mm" in SPACES_USED:
             for subject in STUDY.subject_names:
                 keys.append(layout.volume_file(subject, "brainmask"))
                 keys += [
@@ -283,7 +321,9 @@ def files_nobody_makes():
                         "white-to-fsaverage",
                     )
                 ]
-        files |= dict.fromkeys(map(nsd_file, keys), OWN_COPY)
+        paths = [nsd_file(key) for key in keys]
+        paths += [path for kind in quality_files().values() for path in kind]
+        files |= dict.fromkeys(paths, OWN_COPY)
     return files | roi_files_nobody_makes()
 
 

@@ -154,12 +154,58 @@ rule plot_captions:
         "../../scripts/plot_captions.py"
 
 
+rule plot_data_quality:
+    """Reliability of responses, and share of voxels, vertices and trials used, subject by subject."""
+    input:
+        table=rules.tabulate_data_quality.output.table,
+        ncsnr=rules.tabulate_data_quality.output.ncsnr,
+    output:
+        pdf=report(
+            "results/figures/data-quality.pdf",
+            caption="../report/data-quality.rst",
+            category="Data quality",
+            labels={"figure": "Data quality", "format": "PDF"},
+        ),
+        png=report(
+            "results/figures/data-quality.png",
+            caption="../report/data-quality.rst",
+            category="Data quality",
+            labels={"figure": "Data quality", "format": "PNG"},
+        ),
+        tsv=report(
+            "results/figures/data-quality.tsv",
+            caption="../report/data-quality.rst",
+            category="Data quality",
+            labels={"figure": "Data quality", "format": "numbers"},
+        ),
+    log:
+        "logs/plot_data_quality/plot_data_quality.log",
+    benchmark:
+        "benchmarks/plot_data_quality/plot_data_quality.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+        disk_mb=20,
+    params:
+        source=STUDY.config["source"],
+        code=script_digest("plot_data_quality.py"),
+        provenance="results/provenance",
+    message:
+        "Figure: data quality"
+    script:
+        "../../scripts/plot_data_quality.py"
+
+
 rule figures:
     """All figures."""
     input:
         rules.plot_roi_rsa.output,
         rules.plot_rdms.output,
         rules.plot_captions.output,
+        rules.plot_data_quality.output,
         expand(rules.plot_group_map.output, map=STUDY.maps),
         expand(rules.plot_subject_maps.output, map=STUDY.maps),
     localrule: True

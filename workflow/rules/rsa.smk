@@ -165,5 +165,6 @@ rule tables:
     input:
         rules.check_design.output.facts,
         rules.check_sentinel.output.sentinel,
+        rules.tabulate_data_quality.output,
         in_roi_space(rules.tabulate_roi_rsa.output.table),
     localrule: True
