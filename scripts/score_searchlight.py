@@ -34,7 +34,7 @@ def main(
     _, shape = read_mask(mask)
     indices = np.column_stack([patterns[axis].to_numpy() for axis in "ijk"])
     spheres = find_spheres(indices, shape, radius, least_share)
-    made = score_searchlight(patterns, sets[here], labels[here], models, spheres, distance)
+    made = score_searchlight(patterns, sets[here], labels[here], models, spheres, distance=distance)
     write_array(made.assign_attrs(subject=subject, radius=radius, least_share=least_share), scores)
 
 

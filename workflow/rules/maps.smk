@@ -55,17 +55,29 @@ def vertex_indices(subject):
     ]
 
 
-def searchlight_mem_mb(wildcards, input, attempt):
+def searchlight_size(wildcards, input):
+    """Image sets of a searchlight's job, images of a set, and at most how many voxels."""
     row = STUDY.subject_row(wildcards.subject)
     # The betas, nearly all of the input, hold at least the images of the image sets: an upper bound of the voxels.
     n_images = row["image_sets"] * STUDY.config["image_set_size"]
-    n_voxels = int(input.size_mb * 2**20) // (4 * n_images)
+    return {
+        "n_sets": min(SETS_PER_JOB, row["image_sets"]),
+        "n_images": STUDY.config["image_set_size"],
+        "n_voxels": int(input.size_mb * 2**20) // (4 * n_images),
+    }
+
+
+def searchlight_mem_mb(wildcards, input, attempt):
     return attempt * searchlight_memory_mb(
-        n_sets=min(SETS_PER_JOB, row["image_sets"]),
-        n_images=STUDY.config["image_set_size"],
-        n_voxels=n_voxels,
+        **searchlight_size(wildcards, input),
         n_models=len(wildcards.batch.split("+")),
     )
+
+
+def searchlight_runtime(wildcards, input, attempt):
+    """Minutes: 2 ms for each sphere and image set, measured with 100 images and a radius of 6 voxels."""
+    size = searchlight_size(wildcards, input)
+    return attempt * (10 + size["n_sets"] * size["n_voxels"] * 2 // 60_000)
 
 
 rule score_searchlight:
@@ -90,9 +102,7 @@ rule score_searchlight:
     threads: 1
     resources:
         mem_mb=searchlight_mem_mb,
-        # Measured: up to 0.2 ms for each sphere and image set of 100 images.
-        runtime=lambda wildcards, input, attempt: attempt
-        * (10 + int(0.2 * input.size_mb)),
+        runtime=searchlight_runtime,
         disk_mb=lambda wildcards, input: 10 + int(0.1 * input.size_mb),
     params:
         models=lambda wildcards: wildcards.batch.split("+"),

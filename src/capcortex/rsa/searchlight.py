@@ -19,18 +19,18 @@ BRAIN_DISTANCES = ("correlation", "cosine", "euclidean")
 LEAST_VOXELS = 2
 """A sphere with fewer voxels has no score."""
 
-# Squares that are sums of small differences between large numbers: below these shares of the large ones, about half of the
-# digits would be lost, and `capcortex.rsa.rdm` decides.
-FLAT_PATTERN = 1e-8  # squared deviations of a pattern from its mean
+# Where a square is a small difference between large numbers, rounding takes its digits. Below these shares of the large numbers
+# `capcortex.rsa.rdm` computes the score.
 NEAR_PATTERNS = 1e-8  # squared distance of two patterns
 FLAT_RDM = 1e-6  # squared deviations of an RDM from its mean
+ZERO_ANGLE = 1e-13  # correlation and cosine distances below this are rounding errors of 0
 
 CACHE_BYTES = 2**20  # RDMs that are scored at once
 VOXEL_BLOCK = 4096  # voxels whose spheres are counted at once
 OUTSIDE_MASK, OUTSIDE_VOLUME = -1, -2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spheres:
     """The voxels around each centre, looked up when asked for: a list for a brain of NSD would take 0.8 GB.
 
@@ -150,12 +150,15 @@ def score_searchlight(
     labels: list[str],
     models: Mapping[str, xr.Dataset],
     spheres: Spheres,
+    *,
     distance: str,
 ) -> xr.Dataset:
     """Correlate the RDM of every sphere with the RDM of every model, one image set at a time.
 
     For each centre, image set and model this is ``compare_rdms(pair_distances(patterns, distance), model_rdm)`` of
     `capcortex.rsa.rdm`, with the betas of the sphere's voxels as patterns: Pearson's r over the pairs of images that both define.
+    Correlation and cosine distances below 1e-13 count as 0: in a sphere of two voxels the same one may be higher for all
+    images, and what rounding leaves of such an RDM is no geometry.
 
     Parameters
     ----------
@@ -205,6 +208,8 @@ def score_searchlight(
         r = _correlate(distances, directions, used, n_used)
         for image_set, at, model in np.argwhere(np.isnan(r) & (n_used > 0)):
             exact = pair_distances(values[spheres.members(block[at]), image_set].T, distance)
+            if distance != "euclidean":
+                exact[exact < ZERO_ANGLE] = 0
             r[image_set, at, model] = compare_rdms(exact, rdms[image_set, model])[0]
         scores[:, :, block] = r.transpose(2, 0, 1)
     centres = {axis: ("centre", betas[axis].to_numpy()[spheres.centres]) for axis in "ijk"}
@@ -263,9 +268,9 @@ def average_image_sets(scores: Iterable[xr.Dataset]) -> xr.Dataset:
     if first is None:
         raise ValueError("no searchlight scores to average")
     count, total, squares = sums
-    # No r is above 1: in double precision this difference is good to 1e-8 in the sd.
+    # No r is above 1: in double precision this difference is good to 1e-8 in the sd. A single set gives 0 / 0.
     variance = (squares - total**2 / count).clip(min=0) / (count - 1)
-    return first.assign(r=total / count, sd=np.sqrt(variance.where(count > 1)), n_image_sets=count)
+    return first.assign(r=total / count, sd=np.sqrt(variance), n_image_sets=count)
 
 
 def _model_rdms(
@@ -327,30 +332,30 @@ def _distances(
 ) -> NDArray[np.float64]:
     """`pair_distances` of betas (voxel, image_set, image) for all image sets at once, shape (image_set, pair).
 
-    NaN for pairs that rounding might decide: of a pattern that is nearly constant or zero, or of two that are nearly equal.
+    NaN for pairs of a pattern without a direction, and for pairs so near each other that rounding might decide.
     """
-    n_voxels, n_sets, n_images = betas.shape
-    first, second = pairs
+    _, n_sets, n_images = betas.shape
     patterns = betas.astype(np.float64)
-    # (image_set, image, voxel) times (image_set, voxel, image)
-    products = patterns.transpose(1, 2, 0) @ patterns.transpose(1, 0, 2)
-    of_pairs = first * n_images + second
-    if distance == "euclidean":
-        squares = np.diagonal(products, axis1=1, axis2=2)
-        both = squares.take(first, axis=1) + squares.take(second, axis=1)
-        between = both - 2 * products.reshape(n_sets, -1).take(of_pairs, axis=1)
-        between[between <= NEAR_PATTERNS * both] = np.nan
-        return np.sqrt(between)
-    least = np.zeros((n_sets, n_images))
+    first, second = pairs
     if distance == "correlation":
-        mean = patterns.mean(axis=0)
-        products -= n_voxels * mean[:, :, None] * mean[:, None, :]
-        least = FLAT_PATTERN * n_voxels * mean**2
-    squares = np.diagonal(products, axis1=1, axis2=2).copy()
-    squares[squares <= least] = np.nan
-    scale = 1 / np.sqrt(squares)
-    products *= scale[:, :, None] * scale[:, None, :]
-    return 1 - products.reshape(n_sets, -1).take(of_pairs, axis=1)
+        # A constant pattern becomes exactly 0, because double precision holds the sum of equal single-precision numbers.
+        patterns -= patterns.mean(axis=0)
+    if distance != "euclidean":
+        squares = np.einsum("vsi,vsi->si", patterns, patterns)
+        squares[squares == 0] = np.nan
+        patterns *= 1 / np.sqrt(squares)
+    # (image_set, image, voxel) times (image_set, voxel, image)
+    products = (patterns.transpose(1, 2, 0) @ patterns.transpose(1, 0, 2)).reshape(n_sets, n_images**2)
+    of_pairs = products.take(first * n_images + second, axis=1)
+    if distance != "euclidean":
+        distances = 1 - of_pairs  # half the squared distance of two patterns of length 1
+        distances[distances <= NEAR_PATTERNS] = np.nan
+        return distances
+    lengths = products[:, :: n_images + 1]
+    both = lengths.take(first, axis=1) + lengths.take(second, axis=1)
+    between = both - 2 * of_pairs
+    between[between <= NEAR_PATTERNS * both] = np.nan
+    return np.sqrt(between)
 
 
 def _correlate(
