@@ -100,6 +100,52 @@ def make_empty_nsd(root: Path) -> None:
         (root / key).touch()
 
 
+PPDATA, LABELS = "nsddata/ppdata/subj04", "nsddata/freesurfer/subj04/label"
+BETAS = "nsddata_betas/ppdata/subj04/{}/betas_fithrf_GLMdenoise_RR"
+
+
+@pytest.mark.parametrize(
+    ("space", "needed"),
+    [
+        (
+            "fsaverage",
+            [f"{LABELS}/{h}.floc-faces.mgz" for h in ("lh", "rh")]
+            + [f"{PPDATA}/transforms/{h}.white-to-fsaverage.mgz" for h in ("lh", "rh")]
+            + [f"{BETAS.format('fsaverage')}/{h}.ncsnr.mgh" for h in ("lh", "rh")],
+        ),
+        (
+            "func1pt8mm",
+            [f"{PPDATA}/func1pt8mm/roi/{name}.nii.gz" for name in ("streams", "floc-faces")]
+            + [f"{PPDATA}/func1pt8mm/brainmask.nii.gz", f"{BETAS.format('func1pt8mm')}/ncsnr.nii.gz"]
+            + [f"{BETAS.format('func1pt8mm')}/betas_session{session:02d}.nii.gz" for session in range(1, 31)],
+        ),
+    ],
+)
+def test_regions_read_the_files_of_their_space_and_no_others(space: str, needed: list[str], tmp_path: Path) -> None:
+    """With exactly the files of that space the study is planned; without one of them it is not."""
+    nsd = tmp_path / "nsd"
+    make_empty_nsd(nsd)
+    if space == "func1pt8mm":
+        for path in [*nsd.rglob("?h.*.mgh"), *nsd.rglob("?h.*.mgz")]:
+            path.unlink()
+    for name in [*needed, f"{LABELS}/floc-faces.mgz.ctab"]:
+        (nsd / name).parent.mkdir(parents=True, exist_ok=True)
+        (nsd / name).touch()
+    config = yaml.safe_load((ROOT / "config/nsd.yaml").read_text())
+    config |= {"subjects": ["subj04"], "shared_image_sets": 0, "local": {"nsd": str(nsd)}}
+    config |= {"searchlight": {"models": [], "contrasts": []}, "roi_space": space, "least_ncsnr": 0.2}
+    config["rois"] = {"streams": ["early"], "floc-faces": ["OFA"]}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    done = run_snakemake(tmp_path, "--dry-run", config=tmp_path / "config.yaml")
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in (needed[1], needed[3]):
+        (nsd / name).unlink()
+        done = run_snakemake(tmp_path, "--dry-run", config=tmp_path / "config.yaml")
+        assert done.returncode != 0
+        assert name in done.stdout + done.stderr
+        (nsd / name).touch()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
