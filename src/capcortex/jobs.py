@@ -43,6 +43,8 @@ def job(snakemake: Any) -> Iterator[None]:
     root.handlers = [handler]
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    # nibabel writes to the terminal by itself, a line for every NSD file whose header says 0 where 1 is usual.
+    logging.getLogger("nibabel.global").handlers = []
     try:
         yield
         _write_provenance(snakemake)
