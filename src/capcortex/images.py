@@ -1,7 +1,7 @@
-"""Maps as image files that other programs open: volumes as NIfTI, maps on the cortex as GIFTI, written whole or not at all.
+"""Image files: NSD's volumes (NIfTI) and values of vertices (mgh, mgz) read, maps written as NIfTI and GIFTI.
 
-What the study itself computes with lies in ``arrays``; these files are for looking at results elsewhere, and for reading NSD's
-masks. The same values always give the same bytes.
+What the study itself computes with lies in ``arrays``; maps are written here for other programs to open, whole or not at all. The
+same values always give the same bytes.
 """
 
 import gzip
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from nibabel.freesurfer.mghformat import MGHImage
 from nibabel.gifti import GiftiDataArray, GiftiImage, GiftiMetaData
 from numpy.typing import ArrayLike, NDArray
 
@@ -24,12 +25,18 @@ def _damaged(path: str | Path, what: str, cause: object) -> ValueError:
     return ValueError(f"{path}: not a whole {what} file ({' '.join(str(cause).split())}); {remedy}")
 
 
-def _load_volume(path: str | Path) -> tuple[NDArray, nibabel.Nifti1Image]:
+def _unpacked(path: str | Path) -> bytes:
+    # Unpacked here because nibabel stops at the last value, before the checksum that tells damaged ones.
     content = Path(path).read_bytes()
+    return gzip.decompress(content) if Path(path).suffix in (".gz", ".mgz") else content
+
+
+def _load_volume(path: str | Path) -> tuple[NDArray, nibabel.Nifti1Image]:
     try:
-        # Unpacked here because nibabel stops at the last voxel, before the checksum that tells damaged values.
-        image = nibabel.Nifti1Image.from_bytes(gzip.decompress(content) if Path(path).suffix == ".gz" else content)
+        image = nibabel.Nifti1Image.from_bytes(_unpacked(path))
         values = np.asarray(image.dataobj)
+    except FileNotFoundError:
+        raise
     except Exception as error:
         raise _damaged(path, "NIfTI", error) from error
     if values.ndim != 3:
@@ -59,6 +66,49 @@ def read_volume(path: str | Path) -> tuple[NDArray, NDArray[np.float64]]:
     """
     values, image = _load_volume(path)
     return values, image.affine
+
+
+def read_on_grid(path: str | Path, shape: tuple[int, ...]) -> NDArray:
+    """Read one volume that must have the shape (X, Y, Z) of the subject's brain mask.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or has another shape.
+    """
+    values, _ = read_volume(path)
+    if values.shape != tuple(shape):
+        raise ValueError(
+            f"{path}: shape {values.shape}, expected {tuple(shape)}, that of the subject's brain mask in func1pt8mm; "
+            "is it the file of another subject or space?"
+        )
+    return values
+
+
+def read_vertices(path: str | Path) -> NDArray:
+    """Read the values of the vertices of one hemisphere, as FreeSurfer keeps them.
+
+    Parameters
+    ----------
+    path
+        ``.mgh`` or ``.mgz``.
+
+    Returns
+    -------
+    ndarray of shape (n_vertices, 1, 1) or (n_vertices, 1, 1, n_values)
+        In the data type of the file.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, its checksum included.
+    """
+    try:
+        return np.asarray(MGHImage.from_bytes(_unpacked(path)).dataobj)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise _damaged(path, "mgh or mgz", error) from error
 
 
 def write_volume(

@@ -21,7 +21,7 @@ from capcortex.nsd.miniature.experiment import write_experiment
 from capcortex.nsd.quality import (
     NCSNR_COLUMNS,
     QUALITY_COLUMNS,
-    Units,
+    UnitQuality,
     noise_ceiling,
     read_surface_units,
     read_volume_units,
@@ -231,7 +231,7 @@ def test_a_region_without_voxels_has_no_quartiles(volume, recwarn):
 def test_bins_hold_every_finite_value_once(values, other):
     def units(ncsnr):
         yes = np.ones(len(ncsnr), bool)
-        return Units(IMAGES, "exclude", yes, yes, yes, np.array(ncsnr))
+        return UnitQuality(IMAGES, "exclude", yes, yes, yes, np.array(ncsnr))
 
     table = tabulate_ncsnr({"func1pt8mm": {"subj01": units(values)}, "fsaverage": {"subj01": units([other])}})
     assert table.columns.tolist() == NCSNR_COLUMNS
@@ -283,7 +283,7 @@ def test_hemispheres_of_another_size_are_refused(surface, name):
 def test_a_damaged_ncsnr_file_is_named(surface):
     files, _ = surface
     files["ncsnr"][1].write_bytes(b"<html>403</html>")
-    with pytest.raises(ValueError, match=r"rh\.ncsnr\.mgh: not a whole mgh file"):
+    with pytest.raises(ValueError, match=r"rh\.ncsnr\.mgh: not a whole mgh or mgz file"):
         read_surface_units(**files)
 
 

@@ -118,7 +118,9 @@ def test_damaged_label_file_is_named_with_a_remedy(tmp_path, rng, write_mgh):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", gzip.compress(b"no mgh")):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=rf"{path}: not a whole mgz file .*fetch it again"):
+        with pytest.raises(
+            ValueError, match=rf"{path}: not a whole mgh or mgz file .*remove it and run snakemake again"
+        ):
             read_surface_labels([path])
     with pytest.raises(FileNotFoundError):
         read_surface_labels([tmp_path / "rh.mgz"])
@@ -202,7 +204,9 @@ def test_labels_on_another_grid_or_damaged_are_refused(tmp_path):
         read_labels([path], units)
     path = write_volume(tmp_path / "streams.nii.gz", np.random.default_rng(1).integers(0, 9, (3, 4, 2)).astype(float))
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match=r"streams\.nii\.gz: cannot be read .*fetch it again"):
+    with pytest.raises(
+        ValueError, match=r"streams\.nii\.gz: not a whole NIfTI file .*remove it and run snakemake again"
+    ):
         read_labels([path], units)
     path = write_volume(tmp_path / "streams.nii.gz", np.full((3, 4, 2), 1.5))
     with pytest.raises(ValueError, match=r"labels are whole numbers; found 1\.5"):

@@ -483,7 +483,9 @@ def test_damaged_files_are_named(tmp_path, rng, read):
     cut = gzip.compress(gzip.decompress(whole)[:20_000])
     for content in (b"", b"not gzip", whole[: len(whole) // 2], cut):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=rf"(?s){path}: not a whole mgz file .*fetch it again"):
+        with pytest.raises(
+            ValueError, match=rf"(?s){path}: not a whole mgh or mgz file .*remove it and run snakemake again"
+        ):
             read(path)
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "absent.mgz")

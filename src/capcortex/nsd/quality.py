@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from capcortex.arrays import open_array
 from capcortex.ids import Ids, as_ids, require_equal
-from capcortex.images import read_volume
+from capcortex.images import read_on_grid, read_vertices
 from capcortex.nsd.bookkeeping import REPEATS, seen_three_times
 from capcortex.nsd.rois import read_surface_labels
 from capcortex.nsd.sessions import read_mask
@@ -77,7 +76,7 @@ QUALITY_COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Units:
+class UnitQuality:
     """What the files say about each voxel of a subject's grid, or each vertex of fsaverage.
 
     Attributes
@@ -124,7 +123,7 @@ def noise_ceiling(ncsnr: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def read_volume_units(
     betas: str | Path, *, mask: str | Path, valid: str | Path, nsdgeneral: str | Path, ncsnr: str | Path
-) -> Units:
+) -> UnitQuality:
     """Read what the files say about each voxel of a subject's grid.
 
     Parameters
@@ -142,7 +141,7 @@ def read_volume_units(
 
     Returns
     -------
-    Units
+    UnitQuality
         Of all voxels of the grid, the last axis fastest.
 
     Raises
@@ -162,23 +161,23 @@ def read_volume_units(
             f"make it anew: rm '{betas}', run snakemake again"
         )
     used[where] = np.isfinite(first)
-    shares = _read_grid(valid, shape, mask)
+    shares = read_on_grid(valid, shape)
     if not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError(
             f"{valid}: expected shares of sessions from 0 to 1, found {shares.min():g} to {shares.max():g}"
         )
-    return Units(
+    return UnitQuality(
         id73k=id73k,
         incomplete_data=policy,
         present=present.ravel(),
         used=used.ravel(),
-        nsdgeneral=(_read_grid(nsdgeneral, shape, mask) > 0).ravel(),
-        ncsnr=_read_grid(ncsnr, shape, mask).astype(np.float64).ravel(),
+        nsdgeneral=(read_on_grid(nsdgeneral, shape) > 0).ravel(),
+        ncsnr=read_on_grid(ncsnr, shape).astype(np.float64).ravel(),
         valid=(shares == 1).ravel(),
     )
 
 
-def read_surface_units(betas: str | Path, *, nsdgeneral: list[Path], ncsnr: list[Path]) -> Units:
+def read_surface_units(betas: str | Path, *, nsdgeneral: list[Path], ncsnr: list[Path]) -> UnitQuality:
     """Read what the files say about each vertex of fsaverage.
 
     Parameters
@@ -192,7 +191,7 @@ def read_surface_units(betas: str | Path, *, nsdgeneral: list[Path], ncsnr: list
 
     Returns
     -------
-    Units
+    UnitQuality
         Of all vertices, left then right hemisphere.
 
     Raises
@@ -202,11 +201,11 @@ def read_surface_units(betas: str | Path, *, nsdgeneral: list[Path], ncsnr: list
     """
     first, id73k, policy, _ = _read_first_image(betas, "vertex")
     labels = read_surface_labels(nsdgeneral)
-    hemispheres = [_read_vertices(path) for path in ncsnr]
+    hemispheres = [read_vertices(path).ravel().astype(np.float64) for path in ncsnr]
     for files, found in ((nsdgeneral, labels.size), (ncsnr, sum(map(len, hemispheres)))):
         if found != first.size:
             raise ValueError(f"{', '.join(map(str, files))}: {found} vertices, expected the {first.size} of {betas}")
-    return Units(
+    return UnitQuality(
         id73k=id73k,
         incomplete_data=policy,
         present=np.ones(first.size, bool),
@@ -216,7 +215,9 @@ def read_surface_units(betas: str | Path, *, nsdgeneral: list[Path], ncsnr: list
     )
 
 
-def tabulate_quality(trials: pd.DataFrame, volume: Mapping[str, Units], surface: Mapping[str, Units]) -> pd.DataFrame:
+def tabulate_quality(
+    trials: pd.DataFrame, volume: Mapping[str, UnitQuality], surface: Mapping[str, UnitQuality]
+) -> pd.DataFrame:
     """Tabulate the data quality of each subject.
 
     Parameters
@@ -279,7 +280,7 @@ def _count_trials(own: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _count_units(units: Units, plural: str) -> dict[str, Any]:
+def _count_units(units: UnitQuality, plural: str) -> dict[str, Any]:
     counts: dict[str, Any] = {}
     for name, here in ((plural, units.present), (f"nsdgeneral_{plural}", units.nsdgeneral)):
         n_units, used = int(here.sum()), here & units.used
@@ -311,7 +312,7 @@ def _count_units(units: Units, plural: str) -> dict[str, Any]:
     }
 
 
-def tabulate_ncsnr(units: Mapping[str, Mapping[str, Units]]) -> pd.DataFrame:
+def tabulate_ncsnr(units: Mapping[str, Mapping[str, UnitQuality]]) -> pd.DataFrame:
     """Tabulate how ncsnr is distributed over the units of nsdgeneral.
 
     Parameters
@@ -363,19 +364,3 @@ def _read_first_image(path: str | Path, dim: str) -> tuple[NDArray[np.float32], 
             str(betas.attrs["incomplete_data"]),
             np.column_stack(places) if places else np.empty((0, 3), np.int64),
         )
-
-
-def _read_grid(path: str | Path, shape: tuple[int, int, int], mask: str | Path) -> NDArray[Any]:
-    values, _ = read_volume(path)
-    if values.shape != shape:
-        raise ValueError(f"{path}: shape {values.shape}, expected {shape} as {mask}")
-    return values
-
-
-def _read_vertices(path: Path) -> NDArray[np.float64]:
-    try:
-        return np.asarray(nibabel.freesurfer.mghformat.load(str(path)).dataobj, dtype=np.float64).ravel()
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{path}: not a whole mgh file ({error}); remove it and fetch it again") from error

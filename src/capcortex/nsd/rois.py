@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
 from capcortex.arrays import open_array
+from capcortex.images import read_on_grid, read_vertices, read_volume
 from capcortex.nsd.spaces import read_vertex_index
 
 
@@ -53,7 +53,7 @@ def read_units(betas: str | Path, mask: str | Path | None = None) -> Units:
             return Units(str(betas), file["betas"].shape[1])
     with open_array(betas, variables=["betas", "i", "j", "k"]) as file:
         voxels = np.column_stack([file[axis].to_numpy() for axis in "ijk"]).astype(np.intp)
-    return Units(str(betas), len(voxels), voxels, _load(mask).shape)
+    return Units(str(betas), len(voxels), voxels, read_volume(mask)[0].shape)
 
 
 def read_label_names(path: str | Path) -> dict[str, int]:
@@ -100,7 +100,7 @@ def read_surface_labels(hemispheres: list[Path]) -> NDArray[np.int64]:
     ndarray of shape (n_vertices,), int64
         0 where a vertex has no label.
     """
-    return np.concatenate([_whole(_values(path), path) for path in hemispheres])
+    return np.concatenate([_whole(read_vertices(path).ravel(), path) for path in hemispheres])
 
 
 def read_labels(files: list[Path], units: Units, *, indices: list[Path] | None = None) -> NDArray[np.int64]:
@@ -163,7 +163,7 @@ def read_ncsnr(files: list[Path], units: Units) -> NDArray[np.float64]:
     """
     if units.voxels is not None:
         return _at_voxels(files, units, units.voxels).astype(np.float64)
-    return _fitting(np.concatenate([_values(path).astype(np.float64) for path in files]), files, units)
+    return _fitting(np.concatenate([read_vertices(path).ravel().astype(np.float64) for path in files]), files, units)
 
 
 def region_units(labels: NDArray[np.int64], names: dict[str, int], roi: str, *, atlas: str) -> NDArray[np.intp]:
@@ -195,39 +195,10 @@ def region_units(labels: NDArray[np.int64], names: dict[str, int], roi: str, *, 
     return np.flatnonzero(labels == names[roi])
 
 
-def _load(path: str | Path) -> Any:
-    try:
-        return nibabel.load(str(path))
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{path}: cannot be read ({error}); remove it and fetch it again") from error
-
-
-def _values(path: str | Path) -> NDArray[Any]:
-    """Read the values of a surface file."""
-    try:
-        return np.asarray(nibabel.freesurfer.mghformat.load(str(path)).dataobj).ravel()
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{path}: not a whole mgz file ({error}); remove it and fetch it again") from error
-
-
 def _at_voxels(files: list[Path], units: Units, voxels: NDArray[np.intp]) -> NDArray[Any]:
     """Read the values of a volume at the voxels of the betas."""
     (path,) = files
-    image = _load(path)
-    if image.shape != units.shape:
-        raise ValueError(
-            f"{path}: shape {image.shape}, expected {units.shape}, that of the subject's brain mask in func1pt8mm; "
-            "is it the file of another subject or space?"
-        )
-    try:
-        volume = np.asarray(image.dataobj)
-    except Exception as error:
-        raise ValueError(f"{path}: cannot be read ({error}); remove it and fetch it again") from error
-    return volume[tuple(voxels.T)]
+    return read_on_grid(path, units.shape or ())[tuple(voxels.T)]
 
 
 def _whole(values: NDArray[Any], path: Path) -> NDArray[np.int64]:

@@ -28,9 +28,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
+
+from capcortex.images import read_vertices
 
 CONVENTIONS = ("matlab", "nsdcode")
 METHODS = ("cubic", "linear", "nearest")
@@ -51,7 +52,7 @@ def read_coordinates(path: str | Path) -> NDArray[np.float64]:
     ValueError
         If the file is damaged or not of shape (n_vertices, 1, 1, 3).
     """
-    values = _read_mgz(path)
+    values = read_vertices(path)
     if values.ndim != 4 or values.shape[1:] != (1, 1, 3):
         raise ValueError(
             f"{path}: shape {values.shape}, expected (n_vertices, 1, 1, 3): a transform from a volume to a surface"
@@ -83,7 +84,7 @@ def read_vertex_index(path: str | Path, n_vertices: int) -> NDArray[np.intp]:
         ``n_vertices``; or if none lies above 0.6 of ``n_vertices``. The vertices of fsaverage cover the whole sphere, so
         this happens only when the index of one hemisphere meets the vertices of both, and would read the left for the right.
     """
-    values = _read_mgz(path)
+    values = read_vertices(path)
     if values.ndim != 3 or values.shape[1:] != (1, 1) or not values.size:
         raise ValueError(f"{path}: shape {values.shape}, expected (n_fsaverage, 1, 1): a transform between surfaces")
     numbers = values.ravel()
@@ -339,12 +340,3 @@ def _as_matlab_converts(values: NDArray[np.float64], dtype: np.dtype[Any]) -> ND
     limits = np.iinfo(dtype)
     rounded = np.copysign(np.floor(np.abs(values) + 0.5), values)
     return np.clip(np.nan_to_num(rounded), limits.min, limits.max).astype(dtype)
-
-
-def _read_mgz(path: str | Path) -> NDArray[Any]:
-    try:
-        return np.asarray(nibabel.freesurfer.mghformat.load(str(path)).dataobj)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{path}: not a whole mgz file ({error}); remove it and fetch it again") from error
