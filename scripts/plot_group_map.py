@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from capcortex.arrays import open_array
-from capcortex.figures.maps import Regions, draw_group_map, group_numbers, load_meshes
+from capcortex.figures.cortex import load_meshes
+from capcortex.figures.maps import Regions, draw_group_map, group_numbers
 from capcortex.figures.style import save_figure
 from capcortex.jobs import job
 from capcortex.nsd.rois import read_label_names, read_surface_labels

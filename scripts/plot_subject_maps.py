@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from capcortex.arrays import open_array
-from capcortex.figures.maps import Regions, draw_subject_maps, load_meshes, subject_numbers
+from capcortex.figures.cortex import load_meshes
+from capcortex.figures.maps import Regions, draw_subject_maps, subject_numbers
 from capcortex.figures.style import save_figure
 from capcortex.inference.maps import paired_difference
 from capcortex.jobs import job

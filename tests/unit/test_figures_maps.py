@@ -14,6 +14,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from test_figures import panel, require_texts_inside_and_apart, words
 
+from capcortex.figures import cortex as on_cortex
 from capcortex.figures import maps, style
 from capcortex.nsd.miniature.mesh import load_cortex
 
@@ -32,13 +33,13 @@ def coarse_pictures(request, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def cortex() -> maps.Cortex:
-    return maps.load_meshes(None, N)
+def cortex() -> on_cortex.Cortex:
+    return on_cortex.load_meshes(None, N)
 
 
 @pytest.fixture(scope="module")
 def views(cortex):
-    return maps.cast_views(cortex, 120)
+    return on_cortex.cast_views(cortex, 120)
 
 
 def patch(hemisphere: str, place, radius: float = 12) -> np.ndarray:
@@ -139,8 +140,8 @@ def test_what_is_lateral_is_hidden_in_the_medial_view_and_the_other_way_round(
     medial = patch(hemisphere, (outwards * 6, -60, 20))
     assert lateral.sum() > 20 and medial.sum() > 20
     for near, seen, hidden in ((lateral, "lateral", "medial"), (medial, "medial", "lateral")):
-        assert (maps.look_up(views[hemisphere, seen], near) > 0.5).sum() > 20
-        assert not (maps.look_up(views[hemisphere, hidden], near) > 0.5).any()
+        assert (on_cortex.look_up(views[hemisphere, seen], near) > 0.5).sum() > 20
+        assert not (on_cortex.look_up(views[hemisphere, hidden], near) > 0.5).any()
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_the_occipital_pole_is_behind_and_the_vertex_of_the_head_above(
     view = views[hemisphere, side]
 
     def centre(near: np.ndarray) -> np.ndarray:
-        rows_columns = np.argwhere(view.covered)[maps.look_up(view, near) > 0.5]
+        rows_columns = np.argwhere(view.covered)[on_cortex.look_up(view, near) > 0.5]
         assert len(rows_columns)
         return rows_columns.mean(axis=0) / view.covered.shape
 
@@ -173,13 +174,13 @@ def test_a_pixel_shows_the_place_of_the_mesh_that_lies_under_it(cortex, views) -
     """Coordinates are linear within each face: interpolated, they must be linear over the picture."""
     for (hemisphere, side), view in views.items():
         mesh = (cortex.flat if side == "flat" else cortex.inflated)[hemisphere]
-        rightwards, upwards, _ = maps.DIRECTIONS[hemisphere, side]
+        rightwards, upwards, _ = on_cortex.DIRECTIONS[hemisphere, side]
         row, column = np.nonzero(view.covered)
         scales = []
         for direction, at in ((rightwards, column), (upwards, row)):
             coordinate = np.zeros((2, HALF))
             coordinate[("lh", "rh").index(hemisphere)] = mesh.points @ direction
-            found = maps.look_up(view, coordinate.ravel())
+            found = on_cortex.look_up(view, coordinate.ravel())
             slope, start = np.polyfit(at, found, 1)
             np.testing.assert_allclose(found, start + slope * at, atol=1e-6)
             scales.append(slope)
@@ -191,9 +192,9 @@ def test_a_pixel_shows_the_foremost_face(cortex, rng) -> None:
     """Against all faces under a pixel, found one pixel at a time, on the folded cortex, where many lie behind others."""
     mesh = replace(cortex.inflated["lh"], points=WHITE["lh"])
     folded = replace(cortex, inflated={"lh": mesh, "rh": mesh})
-    view = maps.cast_views(folded, 120)["lh", "lateral"]
-    seen = mesh.points @ maps.DIRECTIONS["lh", "lateral"].T
-    coordinates = [maps.look_up(view, np.append(seen[:, axis], np.zeros(HALF))) for axis in range(3)]
+    view = on_cortex.cast_views(folded, 120)["lh", "lateral"]
+    seen = mesh.points @ on_cortex.DIRECTIONS["lh", "lateral"].T
+    coordinates = [on_cortex.look_up(view, np.append(seen[:, axis], np.zeros(HALF))) for axis in range(3)]
     corners = seen[mesh.faces]
     edges = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=2)
     n_under = []
@@ -215,15 +216,15 @@ def test_thresholding_hides_what_is_not_significant_and_nothing_else(cortex) -> 
     p[:100] = np.nan
     figure = draw_group(cortex, mean, p_fdr=p)
     everything, kept = (pixels(figure, f"{block}: left lateral") for block in ("unthresholded", "thresholded"))
-    view = maps.cast_views(cortex, kept.shape[1])["lh", "lateral"]
+    view = on_cortex.cast_views(cortex, kept.shape[1])["lh", "lateral"]
     significant = np.zeros(view.covered.shape, dtype=bool)
-    significant[view.covered] = maps.look_up(view, p < 0.05) >= 0.5
+    significant[view.covered] = on_cortex.look_up(view, p < 0.05) >= 0.5
     np.testing.assert_array_equal(red(kept) | blue(kept), significant)
     np.testing.assert_array_equal(kept[significant], everything[significant])
     assert red(kept).sum() > 20 and blue(kept).sum() > 20
     plain = kept[~significant]
     assert (np.ptp(plain, axis=1) == 0).all()
-    greys = {round(255 * grey) for grey in (maps.GYRUS, maps.SULCUS)} | {255}
+    greys = {round(255 * grey) for grey in (on_cortex.GYRUS, on_cortex.SULCUS)} | {255}
     assert {*plain[:, 0]} == greys
     right = pixels(figure, "thresholded: right lateral")
     assert (np.ptp(right, axis=2) == 0).all()
@@ -236,12 +237,12 @@ def test_vertices_without_a_value_are_plain_grey_explained_and_do_not_touch_the_
     view = views["lh", "lateral"]
     hole = extreme("lh", 0, -1)
     values = np.where(hole, np.nan, 0.3)
-    found = maps.look_up(view, values)
+    found = on_cortex.look_up(view, values)
     assert 0.01 < np.isnan(found).mean() < 0.5
     np.testing.assert_allclose(found[~np.isnan(found)], 0.3)
-    np.testing.assert_array_equal(np.isnan(found), maps.look_up(view, hole) > 0.5)
+    np.testing.assert_array_equal(np.isnan(found), on_cortex.look_up(view, hole) > 0.5)
     figure = draw_group(cortex, values, p_fdr=np.where(hole, np.nan, 0.001))
-    grey = round(255 * maps.NO_VALUE)
+    grey = round(255 * on_cortex.NO_VALUE)
     for block in ("unthresholded", "thresholded"):
         picture = pixels(figure, f"{block}: left lateral")
         plain = (picture == grey).all(axis=2)
@@ -252,12 +253,14 @@ def test_vertices_without_a_value_are_plain_grey_explained_and_do_not_touch_the_
 
 
 def test_only_the_first_vertices_of_each_hemisphere_are_drawn_on_fsaverage5(cortex) -> None:
-    fine = maps.load_meshes(None, 2 * maps.FINE)
+    fine = on_cortex.load_meshes(None, 2 * on_cortex.FINE)
     coarse_values = np.random.default_rng(1).standard_normal(N)
-    fine_values = np.full((2, maps.FINE), np.nan)
+    fine_values = np.full((2, on_cortex.FINE), np.nan)
     fine_values[:, :HALF] = coarse_values.reshape(2, HALF)
-    for one, other in zip(*(maps.cast_views(each, 120).values() for each in (cortex, fine)), strict=True):
-        np.testing.assert_array_equal(maps.paint(one, coarse_values, 2), maps.paint(other, fine_values.ravel(), 2))
+    for one, other in zip(*(on_cortex.cast_views(each, 120).values() for each in (cortex, fine)), strict=True):
+        np.testing.assert_array_equal(
+            on_cortex.paint(one, coarse_values, 2), on_cortex.paint(other, fine_values.ravel(), 2)
+        )
 
 
 def write_surfaces(folder, meshes) -> list:
@@ -271,22 +274,22 @@ def write_surfaces(folder, meshes) -> list:
 
 def test_nsds_own_surfaces_are_drawn_where_they_are_at_hand(tmp_path, cortex) -> None:
     """Written with fsaverage5's mesh as the last vertices of a fine one: inflated, the last are seen; flat, the first."""
-    at = maps.FINE - HALF
+    at = on_cortex.FINE - HALF
     fine = {
-        hemisphere: maps.Mesh(
+        hemisphere: on_cortex.Mesh(
             np.concatenate([np.zeros((at, 3)), mesh.points]),
             mesh.faces + at,
             np.append(np.zeros(at), mesh.sulcal_depth),
         )
         for hemisphere, mesh in cortex.inflated.items()
     }
-    loaded = maps.load_meshes(write_surfaces(tmp_path, fine), 2 * maps.FINE)
-    first, last = np.full((2, maps.FINE), -1.0), np.full((2, maps.FINE), -1.0)
+    loaded = on_cortex.load_meshes(write_surfaces(tmp_path, fine), 2 * on_cortex.FINE)
+    first, last = np.full((2, on_cortex.FINE), -1.0), np.full((2, on_cortex.FINE), -1.0)
     first[:, :HALF] = last[:, -HALF:] = 1
-    expected = maps.cast_views(cortex, 120)
-    for (hemisphere, side), view in maps.cast_views(loaded, 120).items():
+    expected = on_cortex.cast_views(cortex, 120)
+    for (hemisphere, side), view in on_cortex.cast_views(loaded, 120).items():
         for values, seen in ((first, side == "flat"), (last, side != "flat")):
-            np.testing.assert_allclose(maps.look_up(view, values.ravel()), 1 if seen else -1)
+            np.testing.assert_allclose(on_cortex.look_up(view, values.ravel()), 1 if seen else -1)
         same = expected[hemisphere, side]
         np.testing.assert_array_equal(view.covered, same.covered)
         assert (view.sulcus == same.sulcus).mean() > 0.999
@@ -295,17 +298,17 @@ def test_nsds_own_surfaces_are_drawn_where_they_are_at_hand(tmp_path, cortex) ->
 
 def test_surfaces_that_do_not_fit_are_refused(tmp_path, cortex) -> None:
     with pytest.raises(ValueError, match=r"327684 vertices, on fsaverage5 20484; found 20483"):
-        maps.load_meshes(None, N - 1)
+        on_cortex.load_meshes(None, N - 1)
     paths = write_surfaces(tmp_path, cortex.inflated)
-    assert maps.load_meshes(paths, N).inflated["rh"].faces.shape == cortex.inflated["rh"].faces.shape
+    assert on_cortex.load_meshes(paths, N).inflated["rh"].faces.shape == cortex.inflated["rh"].faces.shape
     with pytest.raises(ValueError, match=r"lh\.inflated: 10242 vertices, but a hemisphere of the maps has 163842"):
-        maps.load_meshes(paths, 2 * maps.FINE)
+        on_cortex.load_meshes(paths, 2 * on_cortex.FINE)
     with pytest.raises(ValueError, match=r"rh\.sulc is not among"):
-        maps.load_meshes([path for path in paths if path.name != "rh.sulc"], N)
+        on_cortex.load_meshes([path for path in paths if path.name != "rh.sulc"], N)
     whole = (tmp_path / "rh.inflated").read_bytes()
     (tmp_path / "rh.inflated").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"rh\.inflated: not a whole FreeSurfer file.*fetch it again"):
-        maps.load_meshes(paths, N)
+        on_cortex.load_meshes(paths, N)
 
 
 @pytest.mark.parametrize("name", ["mean", "p_fdr", "p_sign_flip", "labels"])
@@ -339,7 +342,7 @@ def test_opposite_values_have_colours_of_equal_strength_and_beyond_the_limit_the
     view = views["lh", "lateral"]
 
     def colour(value: float) -> np.ndarray:
-        return maps.paint(view, np.full(N, value), 0.1)[view.covered].max(axis=0).astype(int)
+        return on_cortex.paint(view, np.full(N, value), 0.1)[view.covered].max(axis=0).astype(int)
 
     assert red(colour(0.1)) and blue(colour(-0.1)) and np.ptp(colour(0.0)) < 3
     np.testing.assert_array_equal(colour(0.1), colour(3))
@@ -362,12 +365,12 @@ def test_outlines_and_numbers_lie_where_the_regions_are(cortex) -> None:
     given = regions()
     given.labels[HALF:][given.labels[HALF:] == 4] = 0
     figure = draw_group(cortex, np.zeros(N), regions=given)
-    shown = maps.cast_views(cortex, pixels(figure, "thresholded: left flat").shape[1])
+    shown = on_cortex.cast_views(cortex, pixels(figure, "thresholded: left flat").shape[1])
     for block in ("unthresholded", "thresholded"):
         for (hemisphere, side), view in shown.items():
-            axes = panel(figure, f"{block}: {maps.SIDES[hemisphere]} {side}")
+            axes = panel(figure, f"{block}: {on_cortex.SIDES[hemisphere]} {side}")
             found = lines(axes, maps.OUTLINE)
-            inside = np.argwhere(view.covered)[maps.look_up(view, given.labels > 0) > 0.5]
+            inside = np.argwhere(view.covered)[on_cortex.look_up(view, given.labels > 0) > 0.5]
             assert bool(found) == bool(len(inside))
             if found:
                 ends = np.concatenate(found)[:, ::-1]
@@ -378,7 +381,7 @@ def test_outlines_and_numbers_lie_where_the_regions_are(cortex) -> None:
             if side == "flat" and block == "unthresholded":
                 assert set(numbers) == ({"1", "2"} if hemisphere == "lh" else {"1"})
                 picture = np.zeros(view.covered.shape)
-                picture[view.covered] = maps.look_up(view, given.labels)
+                picture[view.covered] = on_cortex.look_up(view, given.labels)
                 assert {number: picture[round(y), round(x)] for number, (x, y) in numbers.items()} == {
                     number: {"1": 1, "2": 4}[number] for number in numbers
                 }
@@ -431,9 +434,9 @@ def test_numbers_of_each_region_and_hemisphere(rng) -> None:
 
 
 def test_no_text_is_clipped_or_overlaps(cortex) -> None:
-    values = np.linspace(-0.0123, 0.0987, 2 * maps.FINE)
+    values = np.linspace(-0.0123, 0.0987, 2 * on_cortex.FINE)
     values[:50] = np.nan
-    fine = maps.load_meshes(None, values.size)
+    fine = on_cortex.load_meshes(None, values.size)
     names = {f"midparietal {number}": number for number in range(1, 26)}
     given = maps.Regions(np.zeros(values.size, dtype=int), names)
     title = "Scrambled captions (all-MiniLM-L6-v2) minus Captions (all-MiniLM-L6-v2, five of each image)"
