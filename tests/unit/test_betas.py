@@ -113,6 +113,14 @@ def test_zscores_do_not_depend_on_scale_and_offset(values, scale, offset):
     np.testing.assert_allclose(moved[:, steps], expected[:, steps], atol=1e-6)
 
 
+def test_zscores_do_not_depend_on_how_the_betas_lie_in_memory(rng):
+    # NIfTI is read trial by trial, HDF5 voxel by voxel; float32 sums in another order differ in their last digits.
+    betas = rng.integers(-3000, 3000, (750, 300)).astype(np.int16)
+    expected = zscore_trials(np.ascontiguousarray(betas))
+    assert np.array_equal(zscore_trials(np.asfortranarray(betas)), expected)
+    assert np.array_equal(zscore_trials(np.concatenate([betas.T[:100].T, betas.T[100:].T], axis=1)), expected)
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, -3.3, 1e-20, 1e20])
 def test_constant_units_are_missing_whatever_their_value(value):
     # A mean of 750 times 0.1 is not exactly 0.1: rounding must not pass for variance.

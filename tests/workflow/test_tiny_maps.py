@@ -86,7 +86,7 @@ def test_scores_agree_with_rsatoolbox_to_a_millionth_on_the_same_betas(tiny_stud
 
     subject, results = "subj02", tiny_study / "results"
     with xr.open_dataset(results / f"betas/{subject}_space-func1pt8mm.nc", engine="h5netcdf") as file:
-        betas = file["betas"].load()
+        betas = file.load()
     with xr.open_dataset(results / f"searchlight/sets/caption/{subject}_block-01.nc", engine="h5netcdf") as file:
         scores = file.load()
     mask, _ = read_volume(tiny_study / "resources/nsd" / layout.volume_file(subject, "brainmask"))
@@ -97,7 +97,7 @@ def test_scores_agree_with_rsatoolbox_to_a_millionth_on_the_same_betas(tiny_stud
         model = file["rdm"].sel(image_set=labels[1]).to_numpy()
     flat = np.zeros((len(sets[1]), mask.size))
     voxels = np.ravel_multi_index([betas[axis].to_numpy() for axis in "ijk"], mask.shape)
-    flat[:, voxels] = betas.sel(id73k=sets[1]).to_numpy()
+    flat[:, voxels] = betas["betas"].sel(id73k=sets[1]).to_numpy()
     chosen = np.random.default_rng(2).choice(scores.sizes["centre"], 300, replace=False)
     centres = np.ravel_multi_index([scores[axis].to_numpy()[chosen] for axis in "ijk"], mask.shape)
     rdms = get_searchlight_RDMs(flat, centres, [sphere[centre] for centre in centres], np.arange(len(sets[1])))

@@ -84,8 +84,10 @@ def zscore_trials(betas: NDArray[Any]) -> NDArray[np.floating]:
         float64, or float32 for int16, which it holds exactly. NaN for a unit that has a missing value in any trial, or no
         variance: it was not measured in this session.
     """
-    # In place, and no wider than needed: this is the larger part of what extraction adds to reading.
-    values: NDArray[np.floating] = np.array(betas, dtype=np.float64 if betas.dtype.kind == "f" else np.float32)
+    # In place, and no wider than needed: this is the larger part of what extraction adds to reading. In one layout, because the
+    # order of a sum decides its last digit: the same betas give the same z-scores, whichever file they were read from.
+    dtype = np.float64 if betas.dtype.kind == "f" else np.float32
+    values: NDArray[np.floating] = np.array(betas, dtype=dtype, order="C")
     largest = np.maximum(values.max(axis=0), -values.min(axis=0))
     values -= values.mean(axis=0, dtype=np.float64).astype(values.dtype)
     deviation = np.sqrt(np.einsum("tu,tu->u", values, values) / len(values))
