@@ -36,6 +36,12 @@ def read_group(path: str) -> np.ndarray:
         return file["mean"].to_numpy()
 
 
+def read_surface(path: str) -> xr.DataArray:
+    """Read the maps of all subjects on fsaverage."""
+    with open_array(path, variables=["r", "subject"]) as file:
+        return file["r"].load()
+
+
 def read_places(transforms: list[str], indices: list[str], subjects: list[str]) -> dict[str, list[np.ndarray]]:
     """Where the vertices of fsaverage lie in each subject's volume, at each depth."""
     depths = len(transforms) // len(indices)
@@ -74,9 +80,9 @@ def main(
             model_rdms[str(table["model"].iloc[0])] = file.load()
     with open_array(latents, variables=["latents", "id73k"]) as file:
         planted_latents = file["latents"].load()
-    brains = map(read_planted_brain, surfaces, responses)
+    brains = dict(zip(subjects, map(read_planted_brain, surfaces, responses), strict=True))
     expectation = Expectation(
-        dict(zip(subjects, brains, strict=True)),
+        brains,
         planted_latents,
         model_rdms,
         seed,
@@ -111,6 +117,8 @@ def main(
             latents=planted_latents,
             model_rdms={model: model_rdms[model] for model in mapped},
             radius=searchlight["radius"],
+            surface={model: read_surface(path) for model, path in searchlight["surface"].items()},
+            labels={subject: np.where(brain.valid, brain.region, 0) for subject, brain in brains.items()},
         )
         table = pd.concat([table, check_maps(of_maps, bound, confidence, found=maps, seed=seed)], ignore_index=True)
     write_table(table, check)
@@ -125,6 +133,7 @@ def searchlight_inputs(snakemake: Any) -> dict[str, Any] | None:
     return {
         "scores": dict(zip(models, per_model, strict=True)),
         "groups": dict(zip(models, inputs.groups, strict=True)),
+        "surface": dict(zip(models, inputs.surface_maps, strict=True)),
         "n_blocks": list(snakemake.params.n_blocks),
         "volumes": list(inputs.volumes),
         "masks": list(inputs.masks),

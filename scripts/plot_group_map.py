@@ -16,7 +16,7 @@ def main(
     group: str,
     labels: list[str],
     names: str,
-    rois: list[str],
+    rois: list[str] | None,
     surfaces: list[str],
     title: str,
     quantity: str,
@@ -30,7 +30,9 @@ def main(
         maps = {name: file[name].to_numpy() for name in ("mean", "p_fdr", "p_sign_flip")}
         n_subjects = int(file.attrs["n_subjects"])
     label_of = read_label_names(names)
-    regions = Regions(read_surface_labels([Path(path) for path in labels]), {roi: label_of[roi] for roi in rois})
+    regions = Regions(
+        read_surface_labels([Path(path) for path in labels]), {roi: label_of[roi] for roi in rois or label_of}
+    )
     figure = draw_group_map(
         **maps,
         cortex=load_meshes(surfaces, maps["mean"].size),
@@ -51,7 +53,7 @@ if __name__ == "__main__":
             group=snakemake.input.group,
             labels=list(snakemake.input.labels),
             names=snakemake.input.names,
-            rois=list(snakemake.params.rois),
+            rois=snakemake.params.rois,
             surfaces=list(snakemake.input.surfaces),
             title=snakemake.params.title,
             quantity=snakemake.params.quantity,

@@ -18,7 +18,7 @@ def main(
     group: str,
     labels: list[str],
     names: str,
-    rois: list[str],
+    rois: list[str] | None,
     surfaces: list[str],
     title: str,
     quantity: str,
@@ -36,7 +36,9 @@ def main(
     with open_array(group, variables=["mean"]) as file:
         mean = file["mean"].to_numpy()
     label_of = read_label_names(names)
-    regions = Regions(read_surface_labels([Path(path) for path in labels]), {roi: label_of[roi] for roi in rois})
+    regions = Regions(
+        read_surface_labels([Path(path) for path in labels]), {roi: label_of[roi] for roi in rois or label_of}
+    )
     figure = draw_subject_maps(
         by_subject,
         mean,
@@ -57,7 +59,7 @@ if __name__ == "__main__":
             group=snakemake.input.group,
             labels=list(snakemake.input.labels),
             names=snakemake.input.names,
-            rois=list(snakemake.params.rois),
+            rois=snakemake.params.rois,
             surfaces=list(snakemake.input.surfaces),
             title=snakemake.params.title,
             quantity=snakemake.params.quantity,

@@ -82,6 +82,13 @@ class Study:
         """Return the name of a map as figures print it."""
         return " minus ".join(self.model_row(model)["label"] for model in self.maps[name])
 
+    def can_be_made(self, model: str) -> bool:
+        """Whether a model of the table can be made with this configuration: its own file, if it has one, can be there."""
+        path = self.model_row(model)["path"]
+        if path is None:
+            return True
+        return self.config["source"] == "miniature" if path.startswith(MINIATURE_FOLDER) else Path(path).exists()
+
     @property
     def sentinel_models(self) -> tuple[str, str]:
         """Names of a caption model and of the category model, which the sentinel compares on any data."""
@@ -317,7 +324,7 @@ def searchlight_batches(models: Sequence[str], known: Collection[str], existing:
     models
         Models to map, in order.
     known
-        Names in the model table. A folder that names another model cannot be made anew and is passed over.
+        Models that can be made. A folder that names another one could not be made anew, and is passed over.
     existing
         Names of the folders that exist.
 

@@ -202,32 +202,6 @@ def write_surface_maps(maps: Mapping[str, ArrayLike], path: str | Path, hemisphe
         nibabel.save(image, temporary)
 
 
-def read_surface_maps(path: str | Path) -> dict[str, NDArray[np.float32]]:
-    """Read the maps of one hemisphere, as `write_surface_maps` writes them.
-
-    Returns
-    -------
-    dict
-        For each name the values, shape (n_vertices,).
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged, or its maps are not vectors of one length, each with its own name.
-    """
-    content = Path(path).read_bytes()
-    try:
-        arrays = GiftiImage.from_bytes(content).darrays
-    except Exception as error:
-        raise _damaged(path, "GIFTI", error) from error
-    names = [array.meta.get("Name", "") for array in arrays]
-    if "" in names or len(set(names)) != len(names):
-        raise ValueError(f"{path}: maps are told apart by their names; found {names}")
-    maps = {name: array.data for name, array in zip(names, arrays, strict=True)}
-    _require_one_length(path, maps)
-    return maps
-
-
 def _require_one_length(path: str | Path, maps: Mapping[str, NDArray]) -> None:
     shapes = {name: values.shape for name, values in maps.items()}
     if len(set(shapes.values())) != 1 or any(len(shape) != 1 for shape in shapes.values()):

@@ -136,6 +136,10 @@ class FoundMaps:
         RDM dataset of each model.
     radius
         Of the searchlight, in voxels.
+    surface
+        For each model, the maps of all subjects on fsaverage, (subject, vertex).
+    labels
+        For each subject, the label of what is planted at each fsaverage vertex; 0 where nothing is, or nothing was measured.
     """
 
     scores: Mapping[str, Mapping[str, xr.Dataset]]
@@ -145,6 +149,8 @@ class FoundMaps:
     latents: xr.DataArray
     model_rdms: Mapping[str, xr.Dataset]
     radius: float
+    surface: Mapping[str, xr.DataArray]
+    labels: Mapping[str, NDArray[np.int64]]
 
 
 def check_maps(
@@ -156,12 +162,14 @@ def check_maps(
     `capcortex.truth.check_truth`. ``map`` ``away_from`` regions: mean r over all centres whose sphere holds no voxel of these
     regions; a null. ``peak`` ``away_from`` regions: largest absolute mean over subjects at any vertex that is, in every subject,
     out of reach of these regions (a sphere's radius and the kernel of the projection); a null that is ok below the bound,
-    without an interval.
+    without an interval. ``surface`` of a region: mean r over its vertices minus mean r at the voxels nearest to them, subject by
+    subject; a null, which an empty or displaced projection is not.
 
     Parameters
     ----------
     checks
-        ``map_checks`` of the truth file: ``quantity`` (``map`` or ``peak``), ``model``, ``kind``, and ``roi`` or ``away_from``.
+        ``map_checks`` of the truth file: ``quantity`` (``map``, ``peak`` or ``surface``), ``model``, ``kind``, and ``roi`` or
+        ``away_from``.
     bound
         Equivalence bound of nulls.
     confidence
@@ -185,7 +193,11 @@ def check_maps(
             ok = "yes" if peak < bound else "NO"
             rows.append([f"largest map of {model}", roi, kind, 0.0, peak, np.nan, np.nan, bound, n_vertices, ok])
             continue
-        if roi == ELSEWHERE:
+        name = f"map of {model}"
+        if check["quantity"] == "surface":
+            name = f"map of {model}, surface - volume"
+            expected, values = 0.0, _surface_minus_volume(found, model, roi)
+        elif roi == ELSEWHERE:
             expected, values = 0.0, _means_away(found, model, check["away_from"])
         else:
             expected, values = _differences(found, model, {name: measured(name, roi) for name in found.volumes})
@@ -193,7 +205,7 @@ def check_maps(
         interval = Interval(*(limit + expected for limit in around))
         ok = judge(kind, expected, interval, bound)
         limit = bound if kind == "null" else np.nan
-        rows.append([f"map of {model}", roi, kind, expected, *interval, limit, len(values), ok])
+        rows.append([name, roi, kind, expected, *interval, limit, len(values), ok])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -238,6 +250,22 @@ def _means_away(found: FoundMaps, model: str, regions: Sequence[str]) -> list[fl
         away = distance_to(_centres(of_subject), found.volumes[subject].of_regions(regions)) >= found.radius
         means += np.nanmean(of_subject["r"].to_numpy()[:, away], axis=1).tolist()
     return means
+
+
+def _surface_minus_volume(found: FoundMaps, model: str, region: str) -> list[float]:
+    """Mean r over the vertices of a region minus mean r at the voxels nearest to them, for each subject."""
+    differences = []
+    for subject, of_subject in found.scores[model].items():
+        inside = found.labels[subject] == STREAMS.index(region) + 1
+        inside &= np.isfinite(found.places[subject]).all(axis=(0, 2))
+        volume = np.full(found.volumes[subject].measured.shape, np.nan)
+        volume[tuple(_centres(of_subject).T)] = np.nanmean(of_subject["r"].to_numpy(), axis=0)
+        nearest = [np.rint(points[inside]).astype(np.int64) for points in found.places[subject]]
+        at_voxels = np.mean([volume[tuple(voxels.T)] for voxels in nearest], axis=0)
+        on_surface = found.surface[model].sel(subject=subject).to_numpy()[inside]
+        # Where both have a value; a map without values has no difference, which no interval holds.
+        differences.append(float(np.mean((on_surface - at_voxels)[np.isfinite(at_voxels)])))
+    return differences
 
 
 def _peak(found: FoundMaps, model: str, regions: Sequence[str]) -> tuple[float, int]:

@@ -34,7 +34,7 @@ def coarse_pictures(request, monkeypatch):
 
 @pytest.fixture(scope="module")
 def cortex() -> on_cortex.Cortex:
-    return on_cortex.load_meshes(None, N)
+    return on_cortex.load_meshes([], N)
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +253,7 @@ def test_vertices_without_a_value_are_plain_grey_explained_and_do_not_touch_the_
 
 
 def test_only_the_first_vertices_of_each_hemisphere_are_drawn_on_fsaverage5(cortex) -> None:
-    fine = on_cortex.load_meshes(None, 2 * on_cortex.FINE)
+    fine = on_cortex.load_meshes([], 2 * on_cortex.FINE)
     coarse_values = np.random.default_rng(1).standard_normal(N)
     fine_values = np.full((2, on_cortex.FINE), np.nan)
     fine_values[:, :HALF] = coarse_values.reshape(2, HALF)
@@ -298,7 +298,7 @@ def test_nsds_own_surfaces_are_drawn_where_they_are_at_hand(tmp_path, cortex) ->
 
 def test_surfaces_that_do_not_fit_are_refused(tmp_path, cortex) -> None:
     with pytest.raises(ValueError, match=r"327684 vertices, on fsaverage5 20484; found 20483"):
-        on_cortex.load_meshes(None, N - 1)
+        on_cortex.load_meshes([], N - 1)
     paths = write_surfaces(tmp_path, cortex.inflated)
     assert on_cortex.load_meshes(paths, N).inflated["rh"].faces.shape == cortex.inflated["rh"].faces.shape
     with pytest.raises(ValueError, match=r"lh\.inflated: 10242 vertices, but a hemisphere of the maps has 163842"):
@@ -436,7 +436,7 @@ def test_numbers_of_each_region_and_hemisphere(rng) -> None:
 def test_no_text_is_clipped_or_overlaps(cortex) -> None:
     values = np.linspace(-0.0123, 0.0987, 2 * on_cortex.FINE)
     values[:50] = np.nan
-    fine = on_cortex.load_meshes(None, values.size)
+    fine = on_cortex.load_meshes([], values.size)
     names = {f"midparietal {number}": number for number in range(1, 26)}
     given = maps.Regions(np.zeros(values.size, dtype=int), names)
     title = "Scrambled captions (all-MiniLM-L6-v2) minus Captions (all-MiniLM-L6-v2, five of each image)"

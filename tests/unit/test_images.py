@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from nilearn.surface import load_surf_data
 
-from capcortex.images import read_surface_maps, read_volume, write_surface_maps, write_volume
+from capcortex.images import read_vertices, read_volume, write_surface_maps, write_volume
 from capcortex.nsd.miniature.formats import write_nifti
 
 SHAPE = (4, 6, 5)
@@ -146,7 +146,7 @@ def test_series_of_volumes_is_not_a_volume(tmp_path):
         read_volume(tmp_path / "betas.nii.gz")
 
 
-@pytest.mark.parametrize("read", [read_volume, read_surface_maps])
+@pytest.mark.parametrize("read", [read_volume, read_vertices])
 def test_absent_file_is_not_called_damaged(tmp_path, read):
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "a.nii.gz")
@@ -172,16 +172,6 @@ def test_other_programs_find_the_maps_by_name(tmp_path):
     np.testing.assert_array_equal(load_surf_data(tmp_path / "lh.one.func.gii"), np.float32(MAPS["mean r"]))
 
 
-def test_surface_maps_come_back(tmp_path, rng):
-    maps = MAPS | {"noise": rng.normal(size=4)}
-    write_surface_maps(maps, tmp_path / "lh.func.gii", "lh")
-    found = read_surface_maps(tmp_path / "lh.func.gii")
-    assert list(found) == list(maps)
-    for name, values in found.items():
-        np.testing.assert_array_equal(values, np.float32(maps[name]))
-    assert [path.name for path in tmp_path.iterdir()] == ["lh.func.gii"]
-
-
 def test_surface_maps_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match="hemisphere 'left' is not one of lh, rh"):
         write_surface_maps(MAPS, tmp_path / "a.func.gii", "left")
@@ -189,29 +179,3 @@ def test_surface_maps_that_do_not_fit_are_refused(tmp_path):
         with pytest.raises(ValueError, match=r"a\.func\.gii: expected maps of one length"):
             write_surface_maps(maps, tmp_path / "a.func.gii", "lh")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_surface_maps_without_own_names_are_refused(tmp_path):
-    path = tmp_path / "a.func.gii"
-    for names in (["r", "r"], ["r", None]):
-        arrays = [
-            nibabel.gifti.GiftiDataArray(np.zeros(3, np.float32), meta={"Name": name} if name else None)
-            for name in names
-        ]
-        nibabel.save(nibabel.gifti.GiftiImage(darrays=arrays), path)
-        with pytest.raises(ValueError, match=r"a\.func\.gii: maps are told apart by their names"):
-            read_surface_maps(path)
-
-
-def test_damaged_surface_file_is_named_with_a_remedy(tmp_path):
-    path = tmp_path / "a.func.gii"
-    write_surface_maps({"r": np.arange(1000)}, path, "lh")
-    whole = path.read_bytes()
-    at = whole.index(b"<Data>") + 60
-    other = b"A" if whole[at : at + 1] != b"A" else b"B"
-    changed = whole[:at] + other + whole[at + 1 :]
-    shorter = whole.replace(b'Dim0="1000"', b'Dim0="999"')
-    for content in (whole[: len(whole) // 2], whole[:-5], changed, shorter, b"", b"an error page", b"<html></html>"):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=rf"{re.escape(str(path))}: not a whole GIFTI.*snakemake again.*rm '"):
-            read_surface_maps(path)

@@ -12,6 +12,7 @@ SHAPE, RADIUS, N_IMAGES, VENTRAL = (16, 9, 8), 2.5, 40, 5
 SUBJECTS = ["subj01", "subj02"]
 EFFECT = {"quantity": "map", "model": "caption", "roi": "ventral", "kind": "effect"}
 NULL = {"quantity": "map", "model": "caption", "away_from": ["ventral"], "kind": "null"}
+SURFACE = {"quantity": "surface", "model": "caption", "roi": "ventral", "kind": "null"}
 PEAK = {"quantity": "peak", "model": "caption", "away_from": ["ventral"], "kind": "null"}
 
 
@@ -58,6 +59,8 @@ def found():
         scores[subject] = xr.Dataset({"r": (("image_set", "centre"), r)}, coords={"image_set": names, **places})
     vertices = np.argwhere(np.ones(SHAPE)).astype(float)
     mean = np.mean([scores[subject]["r"].to_numpy().mean(axis=0) for subject in SUBJECTS], axis=0)
+    means = [scores[subject]["r"].to_numpy().mean(axis=0) for subject in SUBJECTS]
+    surface = xr.DataArray(np.array(means), dims=("subject", "vertex"), coords={"subject": SUBJECTS})
     return FoundMaps(
         scores={"caption": scores},
         group={"caption": mean},
@@ -66,6 +69,8 @@ def found():
         latents=latents,
         model_rdms={"caption": model},
         radius=RADIUS,
+        surface={"caption": surface},
+        labels=dict.fromkeys(SUBJECTS, np.where(distance_to(vertices, planted) == 0, VENTRAL, 0)),
     )
 
 
@@ -85,7 +90,14 @@ def change(found, where, value):
 
 
 def test_faultless_maps_are_ok(found):
-    assert verdicts(found, EFFECT, NULL, PEAK) == ["yes", "yes", "yes"]
+    assert verdicts(found, EFFECT, NULL, PEAK, SURFACE) == ["yes", "yes", "yes", "yes"]
+
+
+@pytest.mark.parametrize(
+    "change", [lambda r: r * 0, lambda r: r * np.nan, lambda r: r.roll(vertex=300), lambda r: r * 0.5]
+)
+def test_an_empty_or_displaced_projection_is_seen(found, change):
+    assert verdicts(replace(found, surface={"caption": change(found.surface["caption"])}), SURFACE) == ["NO"]
 
 
 def test_a_missing_effect_is_seen_and_the_nulls_stay(found):

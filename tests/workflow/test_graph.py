@@ -52,6 +52,8 @@ def test_graph_is_planned_without_running_anything(config: Path | None, tmp_path
     if config and config.name == "nsd.yaml":
         extra = ["--config", f"local={{nsd: {tmp_path}/nsd}}"]
         make_empty_nsd(tmp_path / "nsd")
+        # What an earlier run of the miniature in the same folder leaves must not join in.
+        (tmp_path / "results/searchlight/sets/caption+categories+picture-attributes").mkdir(parents=True)
     done = run_snakemake(tmp_path, "--dry-run", *extra, config=config)
     assert done.returncode == 0, done.stderr[-3000:]
     jobs = int(re.search(r"^total +(\d+)", done.stdout + done.stderr, re.M)[1])
@@ -62,6 +64,7 @@ def test_graph_is_planned_without_running_anything(config: Path | None, tmp_path
         assert n_extracted == {20}
     if config and config.name == "nsd.yaml":
         assert n_extracted == {284}
+        assert "picture-attributes" not in done.stdout + done.stderr
         # Ten image sets to a job: 100 sets in four subjects, 62 and 54 in two each.
         assert int(planned["score_searchlight"]) == 4 * 10 + 2 * 7 + 2 * 6
 

@@ -13,7 +13,7 @@ import xarray as xr
 import yaml
 from running import ROOT, TINY, run_snakemake
 
-from capcortex.images import read_surface_maps, read_volume
+from capcortex.images import read_volume
 from capcortex.nsd import layout
 from capcortex.nsd.bookkeeping import read_own_image_sets, read_session_trials
 from capcortex.nsd.sessions import extract_session, volume_session
@@ -126,9 +126,8 @@ def test_maps_leave_as_nifti_and_gifti_with_the_values_of_the_study(tiny_study: 
     maps = tiny_study / "results/maps/caption"
     with xr.open_dataset(maps / "subjects_space-fsaverage.nc", engine="h5netcdf") as file:
         of_subjects = file["r"].load()
-    halves = [
-        read_surface_maps(maps / f"{hemisphere}.subjects_space-fsaverage.func.gii") for hemisphere in ("lh", "rh")
-    ]
+    images = [nibabel.load(maps / f"{hemisphere}.subjects_space-fsaverage.func.gii") for hemisphere in ("lh", "rh")]
+    halves = [{array.meta["Name"]: array.data for array in image.darrays} for image in images]
     for subject in SUBJECTS:
         both = np.concatenate([half[subject] for half in halves])
         assert np.array_equal(both, of_subjects.sel(subject=subject).to_numpy(), equal_nan=True)
@@ -141,6 +140,51 @@ def test_maps_leave_as_nifti_and_gifti_with_the_values_of_the_study(tiny_study: 
     mask = nibabel.load(tiny_study / "resources/nsd" / layout.volume_file("subj02", "brainmask"))
     assert np.array_equal(r.affine, mask.affine)
     assert not np.isfinite(np.asarray(r.dataobj)[np.asarray(mask.dataobj) == 0]).any()
+
+
+def catmull_rom(before: float, start: float, end: float, after: float, at: float) -> float:
+    """The cubic between two values whose slopes at both are half the difference of their neighbours."""
+    slope_0, slope_1 = (end - before) / 2, (after - start) / 2
+    return (
+        (2 * at**3 - 3 * at**2 + 1) * start
+        + (at**3 - 2 * at**2 + at) * slope_0
+        + (3 * at**2 - 2 * at**3) * end
+        + (at**3 - at**2) * slope_1
+    )
+
+
+def sample_by_hand(volume: np.ndarray, point: np.ndarray) -> float:
+    """Catmull-Rom along one axis after the other, at a 0-based point; NaN where a voxel has no value."""
+    low = np.floor(point).astype(int)
+    cube = volume[tuple(slice(at - 1, at + 3) for at in low)]
+    for axis in range(3):
+        cube = catmull_rom(*cube, point[axis] - low[axis])
+    return float(cube)
+
+
+@pytest.mark.parametrize("subject", ["subj01", "subj03"])
+def test_surface_maps_are_the_volumes_sampled_by_hand(tiny_study: Path, subject: str) -> None:
+    """From the NIfTI file of a subject to its map on fsaverage: right subject, hemisphere, depths, axes and index."""
+    nsd, maps = tiny_study / "resources/nsd", tiny_study / "results/maps/caption"
+    volume = np.asarray(nibabel.load(maps / f"{subject}_space-func1pt8mm_r.nii.gz").dataobj, dtype=float)
+    with xr.open_dataset(maps / "subjects_space-fsaverage.nc", engine="h5netcdf") as file:
+        found = file["r"].sel(subject=subject).to_numpy()
+    for start, hemisphere in ((0, "lh"), (10_242, "rh")):
+        index = np.asarray(nibabel.load(nsd / layout.transform(subject, hemisphere, "white-to-fsaverage")).dataobj)
+        depths = [
+            np.asarray(nibabel.load(nsd / layout.transform(subject, hemisphere, f"func1pt8-to-layerB{number}")).dataobj)
+            for number in (1, 2, 3)
+        ]
+        compared = 0
+        for vertex in np.random.default_rng(5).permutation(10_242)[:400]:
+            points = [depth[int(index.ravel()[vertex]) - 1].ravel() - 1.0 for depth in depths]
+            if any((point < 1).any() or (point > np.array(volume.shape) - 3).any() for point in points):
+                continue
+            expected = np.mean([sample_by_hand(volume, point) for point in points])
+            if np.isfinite(expected):
+                np.testing.assert_allclose(found[start + vertex], expected, atol=1e-5)
+                compared += 1
+        assert compared > 100
 
 
 def test_captions_shifted_by_one_image_are_not_found_on_the_maps(tiny_study: Path, tmp_path: Path) -> None:

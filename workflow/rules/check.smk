@@ -28,6 +28,10 @@ if STUDY.config["source"] == "miniature":
                 rules.compute_group_map.output.group,
                 map=STUDY.config["searchlight"]["models"],
             ),
+            surface_maps=expand(
+                rules.project_searchlight.output.maps,
+                model=STUDY.config["searchlight"]["models"],
+            ),
             volumes=[
                 f"resources/miniature/truth/{subject}_volume.nc"
                 for subject in MAPPED_SUBJECTS

@@ -10,7 +10,7 @@ SETS_PER_JOB = 10
 SEARCHLIGHT_SETS = Path("results/searchlight/sets")
 BATCH_OF = searchlight_batches(
     STUDY.config["searchlight"]["models"],
-    set(STUDY.models["model"]),
+    {model for model in STUDY.models["model"] if STUDY.can_be_made(model)},
     [path.name for path in SEARCHLIGHT_SETS.glob("*")],
 )
 
@@ -90,7 +90,8 @@ rule score_searchlight:
             rules.compute_model_rdm.output.rdm, model=wildcards.batch.split("+")
         ),
         # Nothing is compared with brains as long as captions and objects do not fit together.
-        sentinel=rules.check_sentinel.output.sentinel,
+        # Its time does not matter: a sentinel made anew changes no score, and these are costly.
+        sentinel=ancient(rules.check_sentinel.output.sentinel),
     output:
         scores=f"{SEARCHLIGHT_SETS}/{{batch}}/{{subject}}_block-{{block}}.nc",
     log:
@@ -293,7 +294,7 @@ rule plot_group_map:
     params:
         title=lambda wildcards: STUDY.map_label(wildcards.map),
         quantity=map_quantity,
-        rois=STUDY.config["rois"].get(STUDY.outlined_atlas, []),
+        rois=STUDY.config["rois"].get(STUDY.outlined_atlas),
         false_discovery_rate=STUDY.config["false_discovery_rate"],
         source=STUDY.config["source"],
         code=script_digest("plot_group_map.py"),
@@ -348,7 +349,7 @@ rule plot_subject_maps:
     params:
         title=lambda wildcards: STUDY.map_label(wildcards.map),
         quantity=map_quantity,
-        rois=STUDY.config["rois"].get(STUDY.outlined_atlas, []),
+        rois=STUDY.config["rois"].get(STUDY.outlined_atlas),
         source=STUDY.config["source"],
         code=script_digest("plot_subject_maps.py"),
         provenance="results/provenance",

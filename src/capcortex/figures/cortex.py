@@ -101,7 +101,7 @@ class View:
     sulcus: NDArray[np.bool_]
 
 
-def load_meshes(surfaces: Iterable[str | Path] | None, n_vertices: int) -> Cortex:
+def load_meshes(surfaces: Iterable[str | Path], n_vertices: int) -> Cortex:
     """Load the inflated and the flat hemispheres that a map is drawn on.
 
     Parameters
@@ -121,10 +121,10 @@ def load_meshes(surfaces: Iterable[str | Path] | None, n_vertices: int) -> Corte
     """
     if n_vertices not in (2 * COARSE, 2 * FINE):
         raise ValueError(f"maps on fsaverage have {2 * FINE} vertices, on fsaverage5 {2 * COARSE}; found {n_vertices}")
-    if surfaces is None:
+    paths = {Path(path).name: Path(path) for path in surfaces}
+    if not paths:
         inflated = {hemisphere: _read_fsaverage5(hemisphere, "infl") for hemisphere in SIDES}
     else:
-        paths = {Path(path).name: Path(path) for path in surfaces}
         inflated = {hemisphere: _read_freesurfer(paths, hemisphere, n_vertices // 2) for hemisphere in SIDES}
     return Cortex(inflated, {hemisphere: _read_fsaverage5(hemisphere, "flat") for hemisphere in SIDES}, n_vertices)
 

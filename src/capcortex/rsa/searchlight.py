@@ -127,7 +127,7 @@ def find_spheres(indices: ArrayLike, shape: tuple[int, int, int], radius: float,
 
 
 def searchlight_memory_mb(n_sets: int, n_images: int, n_voxels: int, n_models: int) -> int:
-    """Memory of `score_searchlight` in MB: Python, betas as read and as arranged, scores, and the RDMs of models.
+    """Memory of `score_searchlight` in MB: Python, betas as read and as arranged with one set between, scores, RDMs of models.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def searchlight_memory_mb(n_sets: int, n_images: int, n_voxels: int, n_models: i
     n_models
         Models scored.
     """
-    betas = 2 * 4 * n_sets * n_images * n_voxels
+    betas = (2 * 4 * n_sets + 5) * n_images * n_voxels
     scores = 2 * 4 * n_models * n_sets * n_voxels
     models = 5 * 8 * n_models * n_sets * n_pairs(n_images)
     return 400 + (betas + scores + models) // 2**20
