@@ -7,7 +7,7 @@ from capcortex.figures.cortex import load_meshes
 from capcortex.figures.maps import Regions, draw_group_map, group_numbers
 from capcortex.figures.style import save_figure
 from capcortex.jobs import job
-from capcortex.nsd.rois import read_label_names, read_surface_labels
+from capcortex.nsd.rois import read_label_names, read_surface_labels, region_label
 from capcortex.tables import write_table
 
 
@@ -16,6 +16,7 @@ def main(
     group: str,
     labels: list[str],
     names: str,
+    atlas: str,
     rois: list[str] | None,
     surfaces: list[str],
     title: str,
@@ -31,7 +32,8 @@ def main(
         n_subjects = int(file.attrs["n_subjects"])
     label_of = read_label_names(names)
     regions = Regions(
-        read_surface_labels([Path(path) for path in labels]), {roi: label_of[roi] for roi in rois or label_of}
+        read_surface_labels([Path(path) for path in labels]),
+        {roi: region_label(label_of, roi, atlas=atlas) for roi in rois or label_of},
     )
     figure = draw_group_map(
         **maps,
@@ -53,6 +55,7 @@ if __name__ == "__main__":
             group=snakemake.input.group,
             labels=list(snakemake.input.labels),
             names=snakemake.input.names,
+            atlas=snakemake.params.atlas,
             rois=snakemake.params.rois,
             surfaces=list(snakemake.input.surfaces),
             title=snakemake.params.title,

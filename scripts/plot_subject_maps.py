@@ -8,7 +8,7 @@ from capcortex.figures.maps import Regions, draw_subject_maps, subject_numbers
 from capcortex.figures.style import save_figure
 from capcortex.inference.maps import paired_difference
 from capcortex.jobs import job
-from capcortex.nsd.rois import read_label_names, read_surface_labels
+from capcortex.nsd.rois import read_label_names, read_surface_labels, region_label
 from capcortex.tables import write_table
 
 
@@ -18,6 +18,7 @@ def main(
     group: str,
     labels: list[str],
     names: str,
+    atlas: str,
     rois: list[str] | None,
     surfaces: list[str],
     title: str,
@@ -37,7 +38,8 @@ def main(
         mean = file["mean"].to_numpy()
     label_of = read_label_names(names)
     regions = Regions(
-        read_surface_labels([Path(path) for path in labels]), {roi: label_of[roi] for roi in rois or label_of}
+        read_surface_labels([Path(path) for path in labels]),
+        {roi: region_label(label_of, roi, atlas=atlas) for roi in rois or label_of},
     )
     figure = draw_subject_maps(
         by_subject,
@@ -59,6 +61,7 @@ if __name__ == "__main__":
             group=snakemake.input.group,
             labels=list(snakemake.input.labels),
             names=snakemake.input.names,
+            atlas=snakemake.params.atlas,
             rois=snakemake.params.rois,
             surfaces=list(snakemake.input.surfaces),
             title=snakemake.params.title,

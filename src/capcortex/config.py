@@ -208,16 +208,12 @@ def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
         _require_known(
             name, list(encoders["encoder"]), f"{config['models_table']}: encoder", str(config["encoders_table"])
         )
-    column = "volume" if config["roi_space"] == "func1pt8mm" else "surface"
-    for row in atlases[atlases["atlas"].isin(config["rois"]) & atlases["names"].notna()].to_dict("records"):
-        if pd.isna(row[column]):
-            raise ValueError(
-                f"{config['atlases_table']}: atlas {row['atlas']!r} has no file in the column {column}, "
-                f"which roi_space: {config['roi_space']} needs"
-            )
-    names = [roi for rois in config["rois"].values() for roi in rois]
-    if len(set(names)) != len(names):
-        raise ValueError(f"config.yaml: rois: a region name occurs twice: {', '.join(names)}")
+    _check_regions(config, atlases)
+    for row in subjects[subjects["subject"].isin(config["subjects"]) & (subjects["image_sets"] < 1)].to_dict("records"):
+        raise ValueError(
+            f"{config['subjects_table']}: {row['subject']} has {row['image_sets']} image sets, expected at least 1: "
+            "leave the subject out of config key subjects, or make image_set_size smaller"
+        )
     for model in config["searchlight"]["models"]:
         _require_known(model, list(models["model"]), "config.yaml: searchlight: models", str(config["models_table"]))
     for model in (model for pair in config["searchlight"]["contrasts"] for model in pair):
@@ -243,6 +239,24 @@ def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
         encoders=encoders,
         atlases=atlases,
     )
+
+
+def _check_regions(config: Mapping[str, Any], atlases: pd.DataFrame) -> None:
+    column = "volume" if config["roi_space"] == "func1pt8mm" else "surface"
+    for row in atlases[atlases["atlas"].isin(config["rois"]) & atlases["names"].notna()].to_dict("records"):
+        if pd.isna(row[column]):
+            raise ValueError(
+                f"{config['atlases_table']}: atlas {row['atlas']!r} has no file in the column {column}, "
+                f"which roi_space: {config['roi_space']} needs"
+            )
+    atlas_of: dict[str, str] = {}
+    for atlas, roi in ((atlas, roi) for atlas, rois in config["rois"].items() for roi in rois):
+        if roi in atlas_of:
+            raise ValueError(
+                f"config.yaml: rois: region {roi!r} occurs twice, in {atlas_of[roi]} and in {atlas}; "
+                "tables and figures tell regions apart by their names: leave one out"
+            )
+        atlas_of[roi] = atlas
 
 
 def check_models(models: pd.DataFrame, table: str) -> None:

@@ -261,7 +261,7 @@ def test_no_zscore_exceeds_the_bound(n_trials, seed):
 def test_more_trials_than_int16_holds_are_refused(tmp_path):
     trials = pd.DataFrame({"id73k": np.arange(1, MOST_TRIALS + 2), "showings": REPEATS})
     with pytest.raises(ValueError, match="1001 trials"):
-        extract_session(RawSession(iter(()), "vertex", 0, {}), trials, tmp_path / "s.nc")
+        extract_session(RawSession(iter(()), "vertex", 0, {}, []), trials, tmp_path / "s.nc")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -165,7 +165,7 @@ def test_missing_column_is_named(config, folder):
 
 def test_region_named_twice_is_refused(config):
     config["rois"] = {"Kastner2015": ["V1d", "V1v"], "prf-visualrois": ["V1v"]}
-    with pytest.raises(ValueError, match="rois: a region name occurs twice: V1d, V1v, V1v"):
+    with pytest.raises(ValueError, match="region 'V1v' occurs twice, in Kastner2015 and in prf-visualrois"):
         load_study(config, ROOT)
 
 
@@ -365,3 +365,11 @@ def test_names_of_batches_stay_names_of_folders():
     batches = searchlight_batches(models, set(models), [])
     assert sorted(set("+".join(dict.fromkeys(batches.values())).split("+"))) == models
     assert max(map(len, batches.values())) <= 200
+
+
+def test_a_subject_without_image_sets_is_named(config, folder):
+    table = pd.read_csv(folder / config["subjects_table"], sep="\t", comment="#")
+    table.loc[table["subject"] == "subj03", "image_sets"] = 0
+    table.to_csv(folder / config["subjects_table"], sep="\t", index=False)
+    with pytest.raises(ValueError, match="subj03 has 0 image sets, expected at least 1"):
+        load_study(config, folder)

@@ -418,3 +418,15 @@ def test_ncsnr_of_both_spaces_fits_the_betas(nsd, voxels):
     volume = read_ncsnr([nsd / layout.volume_ncsnr("subj01", version)], voxels)
     for values in (surface, volume):
         assert np.nanmin(values) >= 0 and 0.2 < np.nanmax(values) < 5
+
+
+def test_names_with_blanks_and_other_encodings_are_refused_and_colours_passed_over(tmp_path):
+    path = tmp_path / "mine.ctab"
+    path.write_text("\ufeff0 Unknown 0 0 0 0\n1 V1 255 0 0 0\n", encoding="utf-8")
+    assert read_label_names(path) == {"V1": 1}
+    path.write_text("1 early visual\n")
+    with pytest.raises(ValueError, match=r"mine\.ctab, line 1: .*, found '1 early visual'"):
+        read_label_names(path)
+    path.write_bytes("1 Größe\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"mine\.ctab: expected text in UTF-8"):
+        read_label_names(path)

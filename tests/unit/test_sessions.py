@@ -108,6 +108,16 @@ def test_voxels_without_data_are_missing(files, suffix):
     assert np.isfinite(z[:, ~here]).all()
 
 
+@pytest.mark.parametrize("suffix", ["nii.gz", "hdf5"])
+def test_a_session_without_any_data_is_named_at_once(files, suffix):
+    folder, _, betas = files
+    write_nifti(folder / "betas_session01.nii.gz", np.zeros_like(betas))
+    write_hdf5(folder / "betas_session01.hdf5", np.zeros_like(betas))
+    with pytest.raises(ValueError, match=rf"betas_session01\.{suffix}: no voxel varies over the session's 12 trials"):
+        extract(folder, suffix)
+    assert not list(folder.glob("*.nc"))
+
+
 def test_big_endian_nifti_is_read_as_it_says(files):
     folder, _, betas = files
     expected = extract(folder, "nii.gz")

@@ -16,6 +16,7 @@ from capcortex.nsd.spaces import (
     project_to_fsaverage,
     read_coordinates,
     read_vertex_index,
+    require_inside,
     sample_labels,
     sample_volume,
 )
@@ -502,3 +503,16 @@ def test_other_transforms_are_not_taken(tmp_path, write_mgh):
     swapped = write_mgh(tmp_path / "swapped.mgz", np.ones((3, 1, 1, 4)))
     with pytest.raises(ValueError, match=r"swapped.mgz: shape \(3, 1, 1, 4\)"):
         read_coordinates(swapped)
+
+
+def test_coordinates_of_another_volume_are_refused(rng):
+    inside = rng.uniform(1, 30, (100, 3))
+    require_inside("lh.mgz", inside, (30, 30, 30))
+    cut = inside.copy()
+    cut[:40] = np.nan
+    require_inside("lh.mgz", cut, (30, 30, 30))
+    for other in (inside + 30, inside * 1e6, np.full((100, 3), np.nan), inside - 29):
+        with pytest.raises(
+            ValueError, match=r"lh\.mgz: \d+ of 100 vertices lie inside the volume of shape \(30, 30, 30\)"
+        ):
+            require_inside("lh.mgz", other, (30, 30, 30))

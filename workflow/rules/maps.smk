@@ -294,6 +294,7 @@ rule plot_group_map:
     params:
         title=lambda wildcards: STUDY.map_label(wildcards.map),
         quantity=map_quantity,
+        atlas=STUDY.outlined_atlas,
         rois=STUDY.config["rois"].get(STUDY.outlined_atlas),
         false_discovery_rate=STUDY.config["false_discovery_rate"],
         source=STUDY.config["source"],
@@ -349,6 +350,7 @@ rule plot_subject_maps:
     params:
         title=lambda wildcards: STUDY.map_label(wildcards.map),
         quantity=map_quantity,
+        atlas=STUDY.outlined_atlas,
         rois=STUDY.config["rois"].get(STUDY.outlined_atlas),
         source=STUDY.config["source"],
         code=script_digest("plot_subject_maps.py"),

@@ -59,7 +59,8 @@ def read_units(betas: str | Path, mask: str | Path | None = None) -> Units:
 def read_label_names(path: str | Path) -> dict[str, int]:
     """Read the names of an atlas's labels (``<atlas>.mgz.ctab``).
 
-    One ``<number> <name>`` per line; some of NSD's files carry tabs and spaces after the name.
+    One ``<number> <name>`` per line; some of NSD's files carry tabs and spaces after the name. Further columns are numbers
+    (colours, as FreeSurfer writes them), and are passed over.
 
     Returns
     -------
@@ -72,11 +73,15 @@ def read_label_names(path: str | Path) -> dict[str, int]:
         Naming the file and the line that is not a number and a name, or a name or number that occurs twice.
     """
     names: dict[str, int] = {}
-    for count, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected text in UTF-8, one number and name a line ({error})") from error
+    for count, line in enumerate(lines, start=1):
         words = line.split()
         if not words:
             continue
-        if len(words) < 2 or not words[0].lstrip("-").isdigit():
+        if len(words) < 2 or not words[0].lstrip("-").isdigit() or not all(word.isdigit() for word in words[2:]):
             raise ValueError(f"{path}, line {count}: expected a number and a name, found {line!r}")
         label, name = int(words[0]), words[1]
         if label < 1:
@@ -190,9 +195,20 @@ def region_units(labels: NDArray[np.int64], names: dict[str, int], roi: str, *, 
     ValueError
         If the atlas has no region of that name.
     """
+    return np.flatnonzero(labels == region_label(names, roi, atlas=atlas))
+
+
+def region_label(names: dict[str, int], roi: str, *, atlas: str) -> int:
+    """Return the label of a named region.
+
+    Raises
+    ------
+    ValueError
+        If the atlas has no region of that name.
+    """
     if roi not in names:
         raise ValueError(f"atlas {atlas} has no region {roi!r}; its regions are {', '.join(names)} (config key rois)")
-    return np.flatnonzero(labels == names[roi])
+    return names[roi]
 
 
 def _at_voxels(files: list[Path], units: Units, voxels: NDArray[np.intp]) -> NDArray[Any]:

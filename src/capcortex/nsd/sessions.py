@@ -45,12 +45,15 @@ class RawSession:
         Units of all blocks.
     coords
         Where the units are: ``i``, ``j``, ``k`` of voxels, nothing for vertices.
+    files
+        Where the betas are read from, for messages.
     """
 
     blocks: Iterator[NDArray[Any]]
     dim: str
     n_units: int
     coords: dict[str, tuple[str, NDArray[np.int32]]]
+    files: list[Path]
 
 
 def surface_extraction_memory_mb(n_trials: int) -> int:
@@ -169,7 +172,7 @@ def surface_session(hemispheres: list[Path], n_trials: int) -> RawSession:
                 # Mapped anew for every block: what was read of a map counts as memory of the job while the map lives.
                 yield open_surface_session(path, n_trials)[start : start + UNIT_BLOCK].T
 
-    return RawSession(blocks(), "vertex", sum(sizes), {})
+    return RawSession(blocks(), "vertex", sum(sizes), {}, hemispheres)
 
 
 def volume_session(path: Path, mask: Path, n_trials: int) -> RawSession:
@@ -195,7 +198,7 @@ def volume_session(path: Path, mask: Path, n_trials: int) -> RawSession:
     indices, shape = read_mask(mask)
     read = _hdf5_blocks if path.suffix == ".hdf5" else _nifti_blocks
     coords = {name: ("voxel", indices[:, axis]) for axis, name in enumerate("ijk")}
-    return RawSession(read(path, indices, shape, n_trials), "voxel", len(indices), coords)
+    return RawSession(read(path, indices, shape, n_trials), "voxel", len(indices), coords, [path])
 
 
 def _require_volume(path: Path, found: tuple[int, ...], expected: tuple[int, ...], dtype: np.dtype) -> None:
@@ -289,6 +292,11 @@ def extract_session(raw: RawSession, trials: pd.DataFrame, output: Path) -> None
     output
         netCDF: ``z`` (trial, vertex or voxel), int16 steps of 0.001, missing where a unit was not measured in this session;
         ``id73k`` (trial); ``i``, ``j``, ``k`` (voxel), 0-based indices in the volume.
+
+    Raises
+    ------
+    ValueError
+        If no unit was measured.
     """
     n_trials = len(trials)
     if n_trials > MOST_TRIALS:
@@ -307,7 +315,7 @@ def extract_session(raw: RawSession, trials: pd.DataFrame, output: Path) -> None
         attrs={"units": "z-score over the trials of the session", "scale_factor": Z_STEP},
         fill_value=Z_MISSING,
     ) as variable:
-        start = 0
+        start = n_measured = 0
         for block in raw.blocks:
             z = zscore_trials(block)
             measured = np.isfinite(z[0])
@@ -316,3 +324,9 @@ def extract_session(raw: RawSession, trials: pd.DataFrame, output: Path) -> None
             steps[:, ~measured] = Z_MISSING
             variable[:, start : start + block.shape[1]] = steps.astype(np.int16)[kept]
             start += block.shape[1]
+            n_measured += int(measured.sum())
+        if not n_measured:
+            raise ValueError(
+                f"{', '.join(map(str, raw.files))}: no {raw.dim} varies over the session's {n_trials} trials, "
+                "so the file holds no data; remove it and fetch it again"
+            )

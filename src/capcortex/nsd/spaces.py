@@ -62,6 +62,33 @@ def read_coordinates(path: str | Path) -> NDArray[np.float64]:
     return coordinates
 
 
+def require_inside(path: str | Path, coordinates: NDArray[np.floating], shape: tuple[int, ...]) -> None:
+    """Make sure that most vertices lie inside a volume, as the field of view of a whole brain has it.
+
+    Parameters
+    ----------
+    path
+        File of the coordinates, for the message.
+    coordinates : ndarray of shape (n_vertices, 3)
+        From `read_coordinates`.
+    shape
+        Of the volume (X, Y, Z).
+
+    Raises
+    ------
+    ValueError
+        If half of the vertices or more lie outside: the coordinates are of another volume.
+    """
+    inside = ((coordinates >= 1) & (coordinates <= shape)).all(axis=1)
+    if inside.mean() <= 0.5:
+        low, high = np.nanmin(coordinates, initial=np.inf), np.nanmax(coordinates, initial=-np.inf)
+        raise ValueError(
+            f"{path}: {inside.sum()} of {inside.size} vertices lie inside the volume of shape {tuple(shape)}; coordinates "
+            f"go from {low:g} to {high:g}, expected voxels from 1. Is it the file of another subject or space? "
+            "Remove it and fetch it again"
+        )
+
+
 def read_vertex_index(path: str | Path, n_vertices: int) -> NDArray[np.intp]:
     """Read the native vertex nearest to each fsaverage vertex of a hemisphere (``?h.white-to-fsaverage.mgz``).
 
