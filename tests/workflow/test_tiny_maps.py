@@ -233,7 +233,9 @@ def test_the_check_has_rows_of_maps(tiny_study: Path) -> None:
     effects = maps[maps["kind"] == "effect"]
     assert set(effects["roi"]) == {"ventral", "lateral", "parietal", "midventral"}
     assert (effects["ok"] == "yes").all()
-    assert set(maps.loc[maps["kind"] == "null", "roi"]) == {"elsewhere"}
+    surface = maps["check"].str.contains("surface")
+    assert set(maps.loc[(maps["kind"] == "null") & ~surface, "roi"]) == {"elsewhere"}
+    assert set(maps.loc[surface, "roi"]) == {"ventral", "lateral", "parietal"}
 
 
 def plan(tiny_study: Path, tmp_path: Path, **changes: object) -> dict[str, int]:

@@ -3,82 +3,6 @@
 Needs: results/betas in func1pt8mm, results/rdms/models, brainmask, transforms. Makes: results/searchlight, results/maps.
 """
 
-# Image sets that one job scores: the betas of 10 sets of 100 images in 220,000 voxels take 0.9 GB.
-SETS_PER_JOB = 10
-
-# Which models are scored together; see capcortex.config.searchlight_batches.
-SEARCHLIGHT_SETS = Path("results/searchlight/sets")
-BATCH_OF = searchlight_batches(
-    STUDY.config["searchlight"]["models"],
-    {model for model in STUDY.models["model"] if STUDY.can_be_made(model)},
-    [path.name for path in SEARCHLIGHT_SETS.glob("*")],
-)
-
-
-def image_set_blocks(subject):
-    """Blocks of a subject's image sets; each is scored by one job."""
-    return range(1, -(-STUDY.subject_row(subject)["image_sets"] // SETS_PER_JOB) + 1)
-
-
-def scores_of_model(model):
-    """Scores of all image sets of all subjects, in the batch to which a model belongs."""
-    return [
-        f"{SEARCHLIGHT_SETS}/{BATCH_OF[model]}/{subject}_block-{block:02d}.nc"
-        for subject in STUDY.subject_names
-        for block in image_set_blocks(subject)
-    ]
-
-
-def scores_of_mapped_models(wildcards):
-    """The same for every mapped model in turn."""
-    return [
-        path
-        for model in STUDY.config["searchlight"]["models"]
-        for path in scores_of_model(model)
-    ]
-
-
-def depth_transforms(subject):
-    """Where each vertex lies in the volume at three depths, left then right hemisphere."""
-    return [
-        nsd_file(layout.transform(subject, hemisphere, f"func1pt8-to-{depth}"))
-        for hemisphere in layout.HEMISPHERES
-        for depth in layout.DEPTHS
-    ]
-
-
-def vertex_indices(subject):
-    """Which native vertex each vertex of fsaverage shows, left and right hemisphere."""
-    return [
-        nsd_file(layout.transform(subject, hemisphere, "white-to-fsaverage"))
-        for hemisphere in layout.HEMISPHERES
-    ]
-
-
-def searchlight_size(wildcards, input):
-    """Image sets of a searchlight's job, images of a set, and at most how many voxels."""
-    row = STUDY.subject_row(wildcards.subject)
-    # The betas, nearly all of the input, hold at least the images of the image sets: an upper bound of the voxels.
-    n_images = row["image_sets"] * STUDY.config["image_set_size"]
-    return {
-        "n_sets": min(SETS_PER_JOB, row["image_sets"]),
-        "n_images": STUDY.config["image_set_size"],
-        "n_voxels": int(input.size_mb * 2**20) // (4 * n_images),
-    }
-
-
-def searchlight_mem_mb(wildcards, input, attempt):
-    return attempt * searchlight_memory_mb(
-        **searchlight_size(wildcards, input),
-        n_models=len(wildcards.batch.split("+")),
-    )
-
-
-def searchlight_runtime(wildcards, input, attempt):
-    """Minutes: 2 ms for each sphere and image set, measured with 100 images and a radius of 6 voxels."""
-    size = searchlight_size(wildcards, input)
-    return attempt * (10 + size["n_sets"] * size["n_voxels"] * 2 // 60_000)
-
 
 rule score_searchlight:
     """Correlate the RDM of the sphere around every voxel with the RDMs of a batch of models."""
@@ -198,13 +122,6 @@ rule project_searchlight:
         "../../scripts/project_searchlight.py"
 
 
-def maps_of_subjects(wildcards):
-    """Subjects' maps of a model, or of the two models of a contrast."""
-    return expand(
-        rules.project_searchlight.output.maps, model=STUDY.maps[wildcards.map]
-    )
-
-
 rule compute_group_map:
     """Mean over subjects of a map or a contrast of two, with its tests at every vertex."""
     input:
@@ -234,21 +151,6 @@ rule compute_group_map:
         "Group map of {wildcards.map}"
     script:
         "../../scripts/compute_group_map.py"
-
-
-def outlined_regions():
-    """Labels, and file of their names, of the regions that maps outline."""
-    atlas, anyone = STUDY.outlined_atlas, STUDY.subject_names[0]
-    return STUDY.label_files(atlas, anyone, "fsaverage"), STUDY.names_file(
-        atlas, anyone
-    )
-
-
-def map_quantity(wildcards):
-    """What a subject's map holds, for the colour bar."""
-    if len(STUDY.maps[wildcards.map]) == 2:
-        return "difference of RDM correlations (Pearson r)"
-    return "RDM correlation (Pearson r)"
 
 
 rule plot_group_map:
