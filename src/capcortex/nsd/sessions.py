@@ -14,7 +14,8 @@ import h5py
 import nibabel
 import numpy as np
 import pandas as pd
-from isal import igzip, isal_zlib
+from isal import igzip
+from isal.igzip_lib import IsalError
 from numpy.typing import NDArray
 
 from capcortex.arrays import create_array
@@ -232,7 +233,7 @@ def _nifti_blocks(
             # The end of the stream holds the checksum, which is compared when it is reached.
             if stream.read(1):
                 _damaged(path, "nii.gz", "more bytes than its header says")
-    except (EOFError, OSError, isal_zlib.error, nibabel.spatialimages.HeaderDataError) as error:
+    except (EOFError, OSError, IsalError, nibabel.spatialimages.HeaderDataError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         _damaged(path, "nii.gz", error)
