@@ -233,7 +233,8 @@ def _nifti_blocks(
             # The end of the stream holds the checksum, which is compared when it is reached.
             if stream.read(1):
                 _damaged(path, "nii.gz", "more bytes than its header says")
-    except (EOFError, OSError, IsalError, nibabel.spatialimages.HeaderDataError) as error:
+    # isal is typed as if its error were a value.
+    except (EOFError, OSError, IsalError, nibabel.spatialimages.HeaderDataError) as error:  # type: ignore[misc]
         if isinstance(error, FileNotFoundError):
             raise
         _damaged(path, "nii.gz", error)
