@@ -31,7 +31,7 @@ def read_scores(paths: list[str], model: str, n_blocks: list[int], subjects: lis
 
 
 def read_group(path: str) -> np.ndarray:
-    """Group mean of a map."""
+    """Read the group mean of a map."""
     with open_array(path, variables=["mean"]) as file:
         return file["mean"].to_numpy()
 

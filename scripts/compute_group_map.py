@@ -6,8 +6,7 @@ from capcortex.arrays import open_array, write_array
 from capcortex.images import write_surface_maps
 from capcortex.inference.maps import group_map, paired_difference
 from capcortex.jobs import job
-
-HEMISPHERES = ("lh", "rh")
+from capcortex.nsd.layout import HEMISPHERES
 
 
 def read_map(paths: list[str]) -> xr.DataArray:

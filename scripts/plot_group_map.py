@@ -7,7 +7,7 @@ from capcortex.figures.cortex import load_meshes
 from capcortex.figures.maps import Regions, draw_group_map, group_numbers
 from capcortex.figures.style import save_figure
 from capcortex.jobs import job
-from capcortex.nsd.rois import read_label_names, read_surface_labels, region_label
+from capcortex.nsd.rois import read_regions
 from capcortex.tables import write_table
 
 
@@ -30,11 +30,7 @@ def main(
     with open_array(group, variables=["mean", "p_fdr", "p_sign_flip"]) as file:
         maps = {name: file[name].to_numpy() for name in ("mean", "p_fdr", "p_sign_flip")}
         n_subjects = int(file.attrs["n_subjects"])
-    label_of = read_label_names(names)
-    regions = Regions(
-        read_surface_labels([Path(path) for path in labels]),
-        {roi: region_label(label_of, roi, atlas=atlas) for roi in rois or label_of},
-    )
+    regions = Regions(*read_regions([Path(path) for path in labels], names, rois, atlas=atlas))
     figure = draw_group_map(
         **maps,
         cortex=load_meshes(surfaces, maps["mean"].size),

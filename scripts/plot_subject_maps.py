@@ -8,7 +8,7 @@ from capcortex.figures.maps import Regions, draw_subject_maps, subject_numbers
 from capcortex.figures.style import save_figure
 from capcortex.inference.maps import paired_difference
 from capcortex.jobs import job
-from capcortex.nsd.rois import read_label_names, read_surface_labels, region_label
+from capcortex.nsd.rois import read_regions
 from capcortex.tables import write_table
 
 
@@ -36,11 +36,7 @@ def main(
     by_subject = {str(name): of_subjects.sel(subject=name).to_numpy() for name in of_subjects["subject"].to_numpy()}
     with open_array(group, variables=["mean"]) as file:
         mean = file["mean"].to_numpy()
-    label_of = read_label_names(names)
-    regions = Regions(
-        read_surface_labels([Path(path) for path in labels]),
-        {roi: region_label(label_of, roi, atlas=atlas) for roi in rois or label_of},
-    )
+    regions = Regions(*read_regions([Path(path) for path in labels], names, rois, atlas=atlas))
     figure = draw_subject_maps(
         by_subject,
         mean,

@@ -1,6 +1,7 @@
 """Figures show what their tables hold, all of it, in a readable way, and never pass made-up brains off as brains."""
 
 import time
+from collections.abc import Sequence
 from itertools import combinations
 
 import h5py
@@ -114,14 +115,19 @@ def overlap(a: Bbox, b: Bbox) -> bool:
     return min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 1
 
 
-def require_texts_inside_and_apart(figure: Figure) -> None:
+def faults_of_texts(figure: Figure, further: Sequence[Text] = ()) -> list[str]:
+    """Texts that are clipped by the page or overlap another one."""
     figure.canvas.draw()
     page = figure.bbox
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts(figure)]
-    for text, box in boxes:
-        assert box.x0 >= page.x0 and box.x1 <= page.x1 and box.y0 >= page.y0 and box.y1 <= page.y1, f"clipped: {text!r}"
-    for (one, a), (other, b) in combinations(boxes, 2):
-        assert not overlap(a, b), f"{one!r} overlaps {other!r}"
+    everything = [*texts(figure), *(text for text in further if text.get_text())]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in everything]
+    assert boxes
+    clipped = [
+        f"clipped: {text!r}"
+        for text, box in boxes
+        if box.x0 < page.x0 or box.x1 > page.x1 or box.y0 < page.y0 or box.y1 > page.y1
+    ]
+    return clipped + [f"{one!r} overlaps {other!r}" for (one, a), (other, b) in combinations(boxes, 2) if overlap(a, b)]
 
 
 class TestRegions:
@@ -266,7 +272,7 @@ class TestRegions:
 
     @pytest.mark.parametrize(("n_models", "n_subjects", "noise"), [(7, 4, 0.1), (7, 4, 3.0), (2, 4, 0.5), (1, 1, 0.5)])
     def test_no_text_is_clipped_or_overlaps(self, n_models: int, n_subjects: int, noise: float) -> None:
-        require_texts_inside_and_apart(draw(*study(n_models, n_subjects, noise)))
+        assert not faults_of_texts(draw(*study(n_models, n_subjects, noise)))
 
     @pytest.mark.parametrize("n_rois", [1, 4, 5, 6, 7, 9])
     def test_no_text_is_clipped_whatever_the_number_of_regions(self, n_rois: int) -> None:
@@ -280,7 +286,7 @@ class TestRegions:
         table.loc[1, "ratio_left_out"] = "the interval of the lower bound of the ceiling reaches zero"
         figure = draw(table, means, labels, rois=names, n_subjects=5)
         assert "reaches beyond the axis" in words(figure)
-        require_texts_inside_and_apart(figure)
+        assert not faults_of_texts(figure)
 
     def test_regions_that_fewer_subjects_have_are_named_with_their_number(self) -> None:
         table, means, labels = study(2)
@@ -419,7 +425,7 @@ class TestRDMs:
         assert "mean of the subjects who have them" in words(figure)
         titles = [panel(figure, name).get_title() for name in ROIS]
         assert titles == ["early (n = 3)", "ventral (n = 2)", "lateral (n = 0)"]
-        require_texts_inside_and_apart(figure)
+        assert not faults_of_texts(figure)
         figure, _ = self.draw([("Captions", distances(9))], rois)
         assert "mean of 3 subjects" in words(figure) and panel(figure, "early").get_title() == "early"
 
@@ -443,7 +449,7 @@ class TestRDMs:
     @pytest.mark.parametrize("n_models", [1, 7, 9])
     def test_no_text_is_clipped_or_overlaps(self, n_models: int) -> None:
         models = [(f"Scrambled captions {number}"[-18:], distances(number)) for number in range(n_models)]
-        require_texts_inside_and_apart(self.draw(models, [(name, distances(9)) for name in ROIS])[0])
+        assert not faults_of_texts(self.draw(models, [(name, distances(9)) for name in ROIS])[0])
 
 
 def embeddings(n_images: int = 40, n_features: int = 6, seed: int = 4) -> xr.DataArray:
@@ -529,7 +535,7 @@ class TestCaptions:
     @pytest.mark.parametrize("caption", ["a dog", "WWWWMM " * 30, "W" * 200, "costs $5, not $6, for a dog " * 9])
     def test_no_text_is_clipped_or_overlaps(self, tmp_path, caption: str) -> None:
         figure, _ = self.draw(tmp_path, caption)
-        require_texts_inside_and_apart(figure)
+        assert not faults_of_texts(figure)
         assert ("…" in words(figure)) == (len(caption) > 100)
         figure.canvas.draw()
         pictures = [axes.get_window_extent() for axes in figure.axes]

@@ -198,6 +198,20 @@ def region_units(labels: NDArray[np.int64], names: dict[str, int], roi: str, *, 
     return np.flatnonzero(labels == region_label(names, roi, atlas=atlas))
 
 
+def read_regions(
+    labels: list[Path], names: str | Path, rois: list[str] | None, *, atlas: str
+) -> tuple[NDArray[np.int64], dict[str, int]]:
+    """Read the labels of an atlas's vertices, and the label of each wanted region; None wants all of them.
+
+    Raises
+    ------
+    ValueError
+        If the atlas has no region of a wanted name.
+    """
+    label_of = read_label_names(names)
+    return read_surface_labels(labels), {roi: region_label(label_of, roi, atlas=atlas) for roi in rois or label_of}
+
+
 def region_label(names: dict[str, int], roi: str, *, atlas: str) -> int:
     """Return the label of a named region.
 
