@@ -127,6 +127,7 @@ def go():
     mask = numpy.asarray(nibabel.load(paths[1]).dataobj) > 0
     where = numpy.flatnonzero(mask.ravel(order="F"))
     kept = numpy.empty((750, where.size), numpy.int16)
+    from gzip import open as unpack
     with unpack(paths[0]) as stream:
         stream.read(352)
         for trial in kept:
