@@ -12,7 +12,7 @@ import h5netcdf
 import numpy as np
 import xarray as xr
 
-from capcortex.files import atomic_path
+from capcortex.files import atomic_path, remedy
 
 
 def write_array(data: xr.Dataset | xr.DataArray, path: str | Path) -> None:
@@ -31,18 +31,17 @@ def open_array(path: str | Path, *, variables: list[str]) -> xr.Dataset:
         If the file is not a readable netCDF-4 file, or lacks one of ``variables`` (data or coordinates); the message
         names the file and says how to make it anew.
     """
-    remedy = f"remove it and run snakemake again to make it anew: rm '{path}'"
     try:
         dataset = xr.open_dataset(path, engine="h5netcdf")
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise ValueError(f"{path}: not a readable netCDF-4 file ({error}); {remedy}") from error
+        raise ValueError(f"{path}: not a readable netCDF-4 file ({error}); {remedy(path)}") from error
     missing = [name for name in variables if name not in dataset.variables]
     if missing:
         found = ", ".join(map(str, dataset.variables))
         dataset.close()
-        raise ValueError(f"{path}: lacks {', '.join(missing)}; found {found}; {remedy}")
+        raise ValueError(f"{path}: lacks {', '.join(missing)}; found {found}; {remedy(path)}")
     return dataset
 
 

@@ -1,9 +1,24 @@
-"""Whole or absent: every output of the study is written through the one function of this module."""
+"""Whole or absent: how every output of the study is written, and what a message about a damaged file advises."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+MADE_IN = ("results", "resources")
+"""Folders in which the study makes files; everything else belongs to somebody else and is only read."""
+
+
+def remedy(path: str | Path) -> str:
+    """Say in a few words how to get a file anew, to end a message about a file that is damaged or holds the wrong thing.
+
+    A file in ``results`` or ``resources`` of the folder that the study runs in is made by a rule: removing it is enough for
+    Snakemake to make it again. Any other file is the user's.
+    """
+    # A link in results is the study's, wherever it leads: it is not resolved.
+    if any((Path.cwd() / path).is_relative_to(Path.cwd() / folder) for folder in MADE_IN):
+        return f"make it anew: rm '{path}', then run snakemake again"
+    return "the study did not make this file: get it again from where it came"
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Labelled arrays: what is written comes back with its labels; half a file never stands under the final name."""
 
+from pathlib import Path
+
 import h5netcdf
 import numpy as np
 import pytest
@@ -72,8 +74,15 @@ def test_array_whose_coordinate_does_not_fit_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_damaged_file_is_named_with_a_remedy(tmp_path):
-    path = tmp_path / "a.nc"
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """Name of a file that a rule makes."""
+    monkeypatch.chdir(tmp_path)
+    return Path("results/a.nc")
+
+
+def test_damaged_file_is_named_with_a_remedy(made):
+    path = made
     fill(path, np.zeros((40, 200)))
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"not a netCDF file"):
@@ -82,8 +91,8 @@ def test_damaged_file_is_named_with_a_remedy(tmp_path):
             open_array(path, variables=["x"])
 
 
-def test_lacking_variable_is_named(tmp_path):
-    path = tmp_path / "a.nc"
+def test_lacking_variable_is_named(made):
+    path = made
     fill(path, np.zeros((2, 2)))
     with pytest.raises(ValueError, match=r"a\.nc: lacks y, z; found .*x.*rm '"):
         open_array(path, variables=["x", "y", "z"])

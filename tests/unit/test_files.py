@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from capcortex.files import atomic_path
+from capcortex.files import atomic_path, remedy
 
 KILLED = """
 import os, signal, sys
@@ -81,3 +81,14 @@ def test_two_processes_do_not_share_a_temporary_name(tmp_path, run_python):
         temporary.write_text("mine")
     assert Path(tmp_path / "a.txt").read_text() == "mine"
     assert str(os.getpid()) in temporary.name
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_remedy_removes_what_the_study_made_and_nothing_else(tmp_path, monkeypatch, absolute):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "results").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    here = tmp_path if absolute else Path()
+    assert f"rm '{here / 'results/a.nc'}'" in remedy(here / "results/a.nc")
+    assert "rm '" not in remedy(here / "elsewhere/a.nc")
+    assert "rm '" not in remedy(here / "my/results/a.nc")
