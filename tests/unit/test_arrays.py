@@ -1,5 +1,6 @@
 """Labelled arrays: what is written comes back with its labels; half a file never stands under the final name."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import h5netcdf
@@ -87,20 +88,70 @@ def test_damaged_file_is_named_with_a_remedy(made):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"not a netCDF file"):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=rf"{path}: not a readable.*rm '{path}'"):
-            open_array(path, variables=["x"])
+        with (
+            pytest.raises(ValueError, match=rf"{path}: not a readable.*rm '{path}'"),
+            open_array(path, variables=["x"]),
+        ):
+            pass
 
 
 def test_lacking_variable_is_named(made):
     path = made
     fill(path, np.zeros((2, 2)))
-    with pytest.raises(ValueError, match=r"a\.nc: lacks y, z; found .*x.*rm '"):
-        open_array(path, variables=["x", "y", "z"])
+    with (
+        pytest.raises(ValueError, match=r"a\.nc: lacks y, z; found .*x.*rm '"),
+        open_array(path, variables=["x", "y", "z"]),
+    ):
+        pass
 
 
 def test_absent_file_is_not_called_damaged(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        open_array(tmp_path / "a.nc", variables=["x"])
+    with pytest.raises(FileNotFoundError), open_array(tmp_path / "a.nc", variables=["x"]):
+        pass
+
+
+def write_whole(path, values):
+    write_array(xr.DataArray(values, dims=("id73k", "unit"), coords={"id73k": np.arange(len(values))}, name="x"), path)
+
+
+def write_in_blocks(path, values):
+    fill(path, values, chunks=values.shape, coords={"id73k": ("row", np.arange(len(values)))})
+
+
+@pytest.mark.parametrize("write", [write_whole, write_in_blocks])
+def test_a_flipped_bit_in_the_values_is_noticed_by_the_reader_and_named(made, write):
+    """Not only where a file is opened: values are read later, when the caller asks for them."""
+    values = np.random.default_rng(1).standard_normal((30, 40))
+    write(made, values)
+    whole = made.read_bytes()
+    write(Path("results/other.nc"), values)
+    inside = [whole.index(row.tobytes()) for row in values[:1, :2]] + [whole.index(np.arange(30).tobytes())]
+    for at in (inside[0], inside[0] + 77, inside[-1] + 8):
+        made.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match=rf"{made}: .*rm '{made}'"), ExitStack() as stack:
+            files = [
+                stack.enter_context(open_array(path, variables=["x", "id73k"]))
+                for path in ("results/other.nc", made, "results/other.nc")
+            ]
+            for file in files:
+                file[["x", "id73k"]].load()
+    made.write_bytes(whole)
+    with open_array(made, variables=["x", "id73k"]) as file:
+        np.testing.assert_array_equal(file["x"], values)
+
+
+def test_an_error_of_the_caller_is_not_called_damage(made):
+    write_whole(made, np.zeros((3, 2)))
+    for error in (OSError("not about this file"), RuntimeError("nor this"), KeyError("id73k")):
+        with pytest.raises(type(error), match=str(error)), open_array(made, variables=["x"]):
+            raise error
+
+
+def test_texts_scalars_and_empty_arrays_are_written_too(made):
+    data = xr.Dataset({"t": ("s", ["ä", "b"]), "n": 3, "none": ("z", np.empty(0))}, coords={"ok": ("s", [True, False])})
+    write_array(data, made)
+    with open_array(made, variables=["t", "n", "none", "ok"]) as file:
+        xr.testing.assert_equal(file.load(), data)
 
 
 def test_opening_is_lazy(tmp_path, monkeypatch):

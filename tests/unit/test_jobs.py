@@ -5,6 +5,7 @@ Every job runs in a process of its own, as Snakemake runs it, with the classes t
 
 import hashlib
 import json
+import signal
 
 import pytest
 
@@ -118,3 +119,107 @@ def test_log_of_a_second_run_replaces_the_first(run_job, tmp_path):
     run_job("raise ValueError('first')")
     run_job(WRITE)
     assert "first" not in (tmp_path / "logs/deep/job.log").read_text()
+
+
+@pytest.fixture
+def made_input(run_job, tmp_path):
+    """Let a job make the file that the next one reads."""
+    record = tmp_path / "results/provenance/draw_image_sets.json"
+    record.parent.mkdir(parents=True)
+    content = {
+        "rule": "draw_image_sets",
+        "finished": "2026-01-02",
+        "outputs": {
+            "in.txt": {"bytes": 5, "sha256": hashlib.sha256(b"input").hexdigest()},
+            "many": {"folder_of": 7},
+        },
+    }
+    record.write_text(json.dumps(content))
+    return record, content
+
+
+@pytest.mark.parametrize("content", ["inpu", "", "Input", "input "])
+def test_an_input_that_is_not_as_its_rule_left_it_is_refused(run_job, tmp_path, made_input, content):
+    assert run_job(WRITE).returncode == 0
+    (tmp_path / "in.txt").write_text(content)
+    result = run_job(WRITE.replace("output", "of a damaged input"))
+    assert result.returncode == 1
+    assert "in.txt: damaged or changed since rule draw_image_sets made it" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert (tmp_path / "out.txt").read_text() == "output"
+
+
+def test_the_message_on_a_damaged_input_says_how_to_make_it_anew(run_job, tmp_path, made_input):
+    record, content = made_input
+    (tmp_path / "results/in.txt").write_text("damaged")
+    record.write_text(json.dumps(content | {"outputs": {"results/in.txt": content["outputs"]["in.txt"]}}))
+    result = run_job(WRITE, before='snakemake.input = InputFiles(fromdict={"a": "results/in.txt"})')
+    assert "make it anew: rm 'results/in.txt', then run snakemake again" in result.stderr
+
+
+def test_the_later_of_two_records_holds_wherever_it_lies(run_job, tmp_path, made_input):
+    _, content = made_input
+    (tmp_path / "in.txt").write_text("made anew")
+    other = tmp_path / "resources/miniature/provenance/a.json"
+    other.parent.mkdir(parents=True)
+    anew = {"in.txt": {"bytes": 9, "sha256": hashlib.sha256(b"made anew").hexdigest()}}
+    for finished, status in (("2026-01-03", 0), ("2026-01-01", 1)):
+        other.write_text(json.dumps(content | {"rule": "renamed", "finished": finished, "outputs": anew}))
+        assert run_job(WRITE).returncode == status
+
+
+def test_large_inputs_are_compared_by_their_size_not_by_their_time(run_job, tmp_path, made_input):
+    record, content = made_input
+    large = "from capcortex import jobs; jobs.LARGEST_HASHED_BYTES = 4"
+    record.write_text(json.dumps(content | {"outputs": {"in.txt": {"bytes": 5, "modified": 1}}}))
+    assert run_job(WRITE, before=large).returncode == 0
+    (tmp_path / "in.txt").write_text("truncated")
+    assert "bytes 9, expected 5" in run_job(WRITE, before=large).stderr
+
+
+def test_half_written_records_are_passed_over_and_damaged_ones_named(run_job, made_input):
+    record, _ = made_input
+    record.with_name(".partial-7-x.json").write_text('{"rule"')
+    assert run_job(WRITE).returncode == 0
+    record.write_text('{"rule"')
+    result = run_job(WRITE)
+    assert result.returncode == 1
+    assert "draw_image_sets.json: not a whole record" in result.stderr
+
+
+def test_a_job_that_is_told_to_end_removes_what_it_has_half_written(run_job, tmp_path):
+    body = (
+        "import os, signal",
+        "from capcortex.files import atomic_path",
+        "with atomic_path('results/a.txt') as temporary:",
+        "    temporary.write_text('half of')",
+        "    os.kill(os.getpid(), signal.SIGTERM)",
+    )
+    result = run_job(*body)
+    assert result.returncode == 128 + signal.SIGTERM
+    assert list((tmp_path / "results").iterdir()) == []
+    log = (tmp_path / "logs/deep/job.log").read_text()
+    assert "ended from outside" in log
+    assert not (tmp_path / "record").exists()
+
+
+def test_a_crash_leaves_its_traceback_in_the_log(run_job, tmp_path):
+    result = run_job("import ctypes", "def crash():", "    ctypes.string_at(0)", "crash()")
+    assert result.returncode == -signal.SIGSEGV
+    log = (tmp_path / "logs/deep/job.log").read_text()
+    assert "Segmentation fault" in log
+    assert "in crash" in log
+
+
+def test_a_full_disk_is_told_in_one_line(run_job, small_disk):
+    """HDF5 crashes, and fills the terminal, when it is taken down after a write that failed."""
+    body = (
+        "import numpy as np, xarray as xr",
+        "from capcortex.arrays import write_array",
+        f"write_array(xr.DataArray(np.zeros((1024, 512)), name='x'), '{small_disk}/a.nc')",
+    )
+    result = run_job(*body)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert f"No space left on device to write {small_disk}/a.nc" in result.stderr
+    assert list(small_disk.iterdir()) == []

@@ -4,6 +4,7 @@ The second of two steps (``sessions`` is the first): the repeats of an image lie
 of units and never holds a subject in memory.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,8 @@ def average_repeats(sessions: list[Path], output: Path, *, subject: str, incompl
 
     if incomplete_data not in POLICIES:
         raise ValueError(f"incomplete_data: {incomplete_data!r} is not one of {', '.join(POLICIES)}")
-    opened = [open_array(path, variables=["z", "id73k"]) for path in sessions]
-    try:
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_array(path, variables=["z", "id73k"])) for path in sessions]
         ids = np.concatenate([as_ids(session["id73k"].to_numpy()) for session in opened])
         images, image_of_trial, counts = np.unique(ids, return_inverse=True, return_counts=True)
         if (counts != REPEATS).any():
@@ -104,9 +105,6 @@ def average_repeats(sessions: list[Path], output: Path, *, subject: str, incompl
                 np.divide(total, count, out=total, where=usable)
                 total[:, ~usable] = np.nan
                 variable[:, start:stop] = total.astype(np.float32)
-    finally:
-        for session in opened:
-            session.close()
 
 
 def read_roi_betas(path: str | Path, units: NDArray[np.intp]) -> xr.DataArray:
