@@ -12,7 +12,10 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/default --cores $(CORES) $(if $
 study: .venv/study
 	$(SNAKEMAKE)
 	@# Every job renews a file of results/provenance, and with it the folder's time.
-	@test results/report.html -nt results/provenance || $(SNAKEMAKE) --quiet all --report results/report.html
+	@test results/report.html -nt results/provenance || { \
+		$(SNAKEMAKE) --quiet all --report results/.partial-report.html && mv results/.partial-report.html results/report.html; }
+	@# Extracted sessions are left only where Snakemake was killed between averaging them and dropping them.
+	@test -z "$$(ls results/betas/sessions 2>/dev/null)" || $(SNAKEMAKE) --quiet all --delete-temp-output
 	@$(BIN)/python -m capcortex.verdict
 
 test: .venv/dev
@@ -37,8 +40,9 @@ format: .venv/dev
 bench: .venv/dev
 	$(BIN)/python bench/run.py
 
-# After a run was killed: wait until the jobs that it had started have ended, then `make unlock` and run again.
+# The way back in after Snakemake was killed: ends the jobs that it left running in this folder, then removes its lock.
 unlock: .venv/study
+	$(BIN)/python -m capcortex.orphans
 	$(SNAKEMAKE) --unlock
 
 # The table of subjects that fits a number of captioned images: make subjects IMAGES=2000 > config/my_subjects.tsv

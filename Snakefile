@@ -35,6 +35,11 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/check.smk"
 
 
+onstart:
+    # Killed jobs leave half-written files under temporary names; the lock is held, so that none is being written now.
+    remove_partial_files()
+
+
 rule all:
     """Everything: tables, figures, and on the miniature the check against the planted truth."""
     default_target: True

@@ -99,8 +99,8 @@ def _require_as_made(inputs: Mapping[str, Mapping[str, Any]]) -> None:
         made |= {name: (record["rule"], then) for name, then in record["outputs"].items() if name in inputs}
     for name, (rule, then) in made.items():
         # Copying a study changes times, and Snakemake puts a file of its own into folders: neither says anything.
-        for kind in {"bytes", "sha256"} & then.keys() & inputs[name].keys():
-            if inputs[name][kind] != then[kind]:
+        for kind in ("bytes", "sha256"):
+            if kind in then and inputs[name].get(kind, then[kind]) != then[kind]:
                 raise ValueError(
                     f"{name}: damaged or changed since rule {rule} made it: {kind} {str(inputs[name][kind])[:12]}, expected "
                     f"{str(then[kind])[:12]}; {remedy(name)}"

@@ -13,6 +13,7 @@ from capcortex.config import (
     searchlight_batches,
 )
 from capcortex.digests import code_digest
+from capcortex.files import remove_partial_files
 from capcortex.nsd import layout
 from capcortex.nsd.betas import averaging_memory_mb
 from capcortex.nsd.sessions import (

@@ -1,0 +1,127 @@
+"""Orphans: the jobs of a folder are found and ended, nobody else's, and never those of a Snakemake that lives."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from capcortex.orphans import end, running_jobs, running_snakemakes
+
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
+)
+WILLING = "import time; print('on', flush=True); time.sleep(600)"
+WITH_CHILD = f"""
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", {WILLING!r}])
+time.sleep(600)
+"""
+
+SNAKEFILE = """
+rule wait:
+    output: "out.txt"
+    script: "wait.py"
+"""
+
+
+@pytest.fixture
+def start_job():
+    """Run Python code as Snakemake runs the script of a job in a folder, until the test is over."""
+    started = []
+
+    def start(folder: Path, code: str) -> psutil.Process:
+        script = folder / ".snakemake/scripts/tmp1.average_repeats.py"
+        script.parent.mkdir(parents=True, exist_ok=True)
+        script.write_text(code)
+        process = subprocess.Popen([sys.executable, str(script)], cwd=folder, stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "on\n"
+        started.append(process)
+        return psutil.Process(process.pid)
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def runs(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def test_jobs_of_this_folder_are_found_and_no_others(start_job, tmp_path):
+    here, elsewhere = tmp_path / "a study", tmp_path / "a study 2"
+    job, other = start_job(here, WILLING), start_job(elsewhere, WILLING)
+    assert [found.pid for found in running_jobs(here)] == [job.pid]
+    link = tmp_path / "link"
+    link.symlink_to(here)
+    assert [found.pid for found in running_jobs(link)] == [job.pid]
+    end(running_jobs(here))
+    assert not runs(job)
+    assert runs(other)
+    assert running_jobs(here) == []
+
+
+def test_what_a_job_started_is_ended_with_it(start_job, tmp_path):
+    job = start_job(tmp_path, WITH_CHILD)
+    (child,) = job.children()
+    end(running_jobs(tmp_path))
+    assert not runs(job)
+    assert not runs(child)
+
+
+def test_a_job_that_does_not_listen_is_killed_after_a_while(start_job, tmp_path):
+    stubborn = start_job(tmp_path, STUBBORN)
+    end([stubborn], patience_s=0.5)
+    assert not runs(stubborn)
+
+
+def test_a_job_that_ended_meanwhile_is_no_error(start_job, tmp_path):
+    job = start_job(tmp_path, WILLING)
+    found = running_jobs(tmp_path)
+    job.kill()
+    end(found)
+
+
+def test_a_living_snakemake_keeps_its_jobs_and_a_killed_one_does_not(tmp_path):
+    """All of `make unlock`, with a real Snakemake."""
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    (tmp_path / "wait.py").write_text("import time\ntime.sleep(600)\n")
+    study = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "1"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not running_jobs(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        (job,) = running_jobs(tmp_path)
+        assert [process.pid for process in running_snakemakes(tmp_path)] == [study.pid]
+        assert running_snakemakes(tmp_path.parent) == []
+
+        def unlock() -> subprocess.CompletedProcess:
+            command = [sys.executable, "-m", "capcortex.orphans"]
+            return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+        refused = unlock()
+        assert refused.returncode == 1
+        assert f"Snakemake is running in {tmp_path} (process {study.pid})" in refused.stderr
+        assert runs(job)
+
+        study.send_signal(signal.SIGKILL)
+        study.wait()
+        assert runs(job)
+        assert list((tmp_path / ".snakemake/locks").iterdir())
+        done = unlock()
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"Ended what a killed Snakemake had left running: process {job.pid}.\n"
+        assert not runs(job)
+        assert unlock().stdout == "No job was left running.\n"
+    finally:
+        study.kill()
+        end(running_jobs(tmp_path))

@@ -1,0 +1,115 @@
+"""A study that is killed again and again, and resumed as the documents say, ends with the results of an undisturbed one."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from comparing import require_equal_runs
+from running import ROOT, command, run_snakemake
+
+from capcortex.orphans import running_jobs, running_snakemakes
+
+# Seconds between start and kill: from before the first job to well beyond a dozen jobs of the tiny study.
+EARLIEST_S, LATEST_S = 1.5, 14.0
+
+
+def run_target(folder: Path, *lines: str) -> None:
+    """Run recipe lines of the Makefile in another folder than the study's: the same programs, other places."""
+    recipes = (ROOT / "Makefile").read_text()
+    for line in lines:
+        assert line in recipes
+        words = line.replace("$(BIN)/python", sys.executable).split()
+        arguments = command(folder) + words[1:] if words[0] == "$(SNAKEMAKE)" else words
+        done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+
+def kept(folder: Path, kind: str) -> list[Path]:
+    """Locks, or marks of unfinished jobs, that Snakemake keeps; it may have been killed before it made the folder for them."""
+    return list((folder / ".snakemake" / kind).glob("*"))
+
+
+def unlock(folder: Path) -> None:
+    """`make unlock`."""
+    run_target(folder, "$(BIN)/python -m capcortex.orphans", "$(SNAKEMAKE) --unlock")
+    assert running_jobs(folder) == []
+    assert kept(folder, "locks") == []
+
+
+def kill_at_random(folder: Path, rng: np.random.Generator) -> str:
+    """Start the study, kill at a random moment what the draw says, and tell what that was."""
+    study = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder)
+    moment = rng.uniform(EARLIEST_S, LATEST_S)
+    try:
+        study.wait(timeout=moment)
+        return "finished before"
+    except subprocess.TimeoutExpired:
+        pass
+    jobs = running_jobs(folder)
+    victim = str(rng.choice(["snakemake", "job", "everything"]))
+    if victim == "job" and jobs:
+        os.kill(jobs[rng.integers(len(jobs))].pid, signal.SIGKILL)
+        _, said = study.communicate(timeout=120)
+        assert study.returncode == 1, said[-3000:]
+        assert running_jobs(folder) == []
+        return f"one of {len(jobs)} jobs after {moment:.1f} s"
+    study.send_signal(signal.SIGKILL)
+    if victim == "everything":
+        for job in jobs:
+            os.kill(job.pid, signal.SIGKILL)
+    study.communicate()
+    assert running_snakemakes(folder) == []
+    unlock(folder)
+    return f"snakemake{f' with {len(jobs)} jobs' if victim == 'everything' else ''} after {moment:.1f} s"
+
+
+def resume_after_kills(folder: Path, reference: Path, kills: int) -> None:
+    rng = np.random.default_rng()
+    seed = int(rng.integers(2**32))
+    rng = np.random.default_rng(seed)
+    told = [kill_at_random(folder, rng) for _ in range(kills)]
+    print(f"seed {seed}:", "; ".join(told))
+    done = run_snakemake(folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    if any((folder / "results/betas/sessions").glob("*")):
+        # As `make study` does.
+        run_target(folder, "$(SNAKEMAKE) --quiet all --delete-temp-output")
+    print("largest differences:", require_equal_runs(folder, reference))
+    assert not list(folder.rglob(".partial-*"))
+    assert kept(folder, "locks") == kept(folder, "incomplete") == []
+    assert "Nothing to be done" in run_snakemake(folder).stderr
+
+
+def test_five_kills_change_nothing(tiny_study: Path, tmp_path: Path) -> None:
+    resume_after_kills(tmp_path, tiny_study, kills=5)
+
+
+@pytest.mark.slow
+def test_twenty_kills_change_nothing(tiny_study: Path, tmp_path: Path) -> None:
+    resume_after_kills(tmp_path, tiny_study, kills=20)
+
+
+def test_one_core_gives_what_two_give(tiny_study: Path, tmp_path: Path) -> None:
+    done = run_snakemake(tmp_path, "--cores", "1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    print("largest differences:", require_equal_runs(tmp_path, tiny_study))
+
+
+def test_a_second_run_is_refused_while_the_lock_stands(tmp_path: Path) -> None:
+    study = subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while not running_jobs(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    study.send_signal(signal.SIGKILL)
+    study.wait()
+    refused = run_snakemake(tmp_path)
+    assert refused.returncode == 1
+    assert re.search("lock", refused.stderr, re.I)
+    unlock(tmp_path)
+    assert run_snakemake(tmp_path, "--", "resources/miniature/truth/latents.nc").returncode == 0
