@@ -1,9 +1,12 @@
 """Keys of the bucket, letter by letter as the data manual and the released code spell them."""
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capcortex.nsd import layout
 
@@ -49,3 +52,57 @@ def test_left_comes_before_right():
 def test_betas_versions_are_those_that_the_schema_allows():
     schema = yaml.safe_load((Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml").read_text())
     assert tuple(schema["properties"]["betas_version"]["enum"]) == layout.BETAS_VERSIONS
+
+
+PLACE = {
+    "subject": st.integers(1, 8).map("subj{:02d}".format),
+    "version": st.sampled_from(layout.BETAS_VERSIONS),
+    "session": st.integers(1, 40),
+    "hemisphere": st.sampled_from(layout.HEMISPHERES),
+    "space": st.sampled_from(["fsaverage", "nativesurface"]),
+    "suffix": st.sampled_from(["nii.gz", "hdf5"]),
+    "owner": st.sampled_from(["fsaverage", "subj01", "subj08"]),
+    "atlas": st.sampled_from((*layout.ATLASES, *layout.SUBJECT_ATLASES)),
+    "kind": st.sampled_from(["captions", "instances"]),
+    "split": st.sampled_from(layout.SPLITS),
+    "position": st.integers(1, 1000),
+    "id73k": st.integers(1, 73_000),
+}
+KEYS = {
+    layout.responses: ["subject"],
+    layout.annotations: ["kind", "split"],
+    layout.shared_picture: ["position", "id73k"],
+    layout.volume_betas: ["subject", "version", "session", "suffix"],
+    layout.native_betas: ["subject", "version", "session", "hemisphere"],
+    layout.surface_betas: ["subject", "version", "session", "hemisphere"],
+    layout.volume_ncsnr: ["subject", "version"],
+    layout.surface_ncsnr: ["subject", "version", "space", "hemisphere"],
+    layout.surface_label: ["owner", "hemisphere", "atlas"],
+    layout.label_names: ["owner", "atlas"],
+}
+
+
+@st.composite
+def files(draw):
+    """A file of NSD: the function that spells its key, and its arguments."""
+    spell = draw(st.sampled_from(list(KEYS)))
+    return spell, {name: draw(PLACE[name]) for name in KEYS[spell]}
+
+
+@given(st.lists(files(), min_size=2, max_size=20))
+def test_two_files_never_share_a_key(wanted):
+    different = {(spell.__name__, *arguments.items()) for spell, arguments in wanted}
+    assert len({spell(**arguments) for spell, arguments in wanted}) == len(different)
+
+
+@given(files())
+def test_a_key_stays_in_the_bucket_and_tells_what_it_is_of(wanted):
+    spell, arguments = wanted
+    key = spell(**arguments)
+    assert PurePosixPath(key).as_posix() == key
+    assert not {"", ".", ".."} & set(key.split("/"))
+    assert key.split("/")[0] in {"nsddata", "nsddata_betas", "nsddata_stimuli"}
+    if "session" in arguments:
+        assert [int(number) for number in re.findall(r"_session(\d{2})\.", key)] == [arguments["session"]]
+    if "id73k" in arguments:
+        assert [int(number) for number in re.findall(r"_nsd(\d{5})\.png$", key)] == [arguments["id73k"]]
