@@ -1,4 +1,4 @@
-"""Which image was on the screen in which trial, and which images can be analysed: read from NSD's own files.
+"""Which image was on the screen in which trial: NSD's own files, read and checked against each other.
 
 Facts that must hold in any NSD-shaped dataset (the miniature, a local copy, the bucket) are checked on every run; the
 counts of the real dataset stand in ``config/acceptance_nsd.tsv`` and are checked when the config names that table.
@@ -6,22 +6,16 @@ counts of the real dataset stand in ``config/acceptance_nsd.tsv`` and are checke
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from capcortex.ids import Ids, as_ids, from_nsd_id, unique_ids
-from capcortex.seeds import random_generator
-from capcortex.tables import read_table
-
-REPEATS = 3
-"""Times that NSD shows an image when a subject completes all sessions; the analyses use images shown so often."""
+from capcortex.nsd.trials import REPEATS, TRIAL_COLUMNS, number_showings, seen_three_times_by_all
 
 N_SUBJECTS = 8
 FACTS_OF_ALL_SUBJECTS = ("trials_of_all_subjects", "images_seen_by_any_subject", "shared_images_three_times_by_all")
-TRIAL_COLUMNS = ["subject", "session", "trial", "id73k", "id10k", "showing", "showings"]
 
 
 @dataclass(frozen=True)
@@ -121,26 +115,7 @@ def read_trials(path: str | Path, subject: str) -> pd.DataFrame:
         }
     )
     trials["trial"] = trials.groupby("session").cumcount() + 1
-    trials["showing"] = trials.groupby("id73k").cumcount() + 1
-    trials["showings"] = trials.groupby("id73k")["id73k"].transform("size")
-    return trials[TRIAL_COLUMNS]
-
-
-def read_session_trials(path: str | Path, subject: str, session: int) -> pd.DataFrame:
-    """Read the rows of one session from ``trials.tsv``, the table of all subjects' trials, in their order.
-
-    Raises
-    ------
-    ValueError
-        If the table has no trial of that session.
-    """
-    trials = read_table(path, columns=TRIAL_COLUMNS)
-    rows = trials[(trials["subject"] == subject) & (trials["session"] == session)]
-    if rows.empty:
-        raise ValueError(
-            f"{path}: no trial of {subject}, session {session}; make it anew: rm '{path}', run snakemake again"
-        )
-    return rows
+    return number_showings(trials)[TRIAL_COLUMNS]
 
 
 def read_stimulus_table(path: str | Path) -> pd.DataFrame:
@@ -252,49 +227,6 @@ def _require_same_set(left: NDArray[np.int64], right: NDArray[np.int64], left_na
         raise ValueError(f"id73k {only[0]} is in {holder} but not in {other} ({only.size} images differ)")
 
 
-def seen_three_times(trials: pd.DataFrame) -> Ids:
-    """Return the images that a subject saw exactly three times in the recorded sessions, ascending.
-
-    Parameters
-    ----------
-    trials
-        One subject's rows of `read_trials`.
-    """
-    counts = trials["id73k"].value_counts()
-    return np.sort(as_ids(counts.index[counts == REPEATS].to_numpy()))
-
-
-def seen_three_times_by_all(trials: pd.DataFrame) -> Ids:
-    """Return the images that every subject in ``trials`` saw exactly three times, ascending."""
-    per_subject = [seen_three_times(rows) for _, rows in trials.groupby("subject")]
-    common = per_subject[0]
-    for images in per_subject[1:]:
-        common = np.intersect1d(common, images)
-    return common
-
-
-def draw_image_sets(images: Ids, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw disjoint sets of images without replacement; the remainder is not used.
-
-    Parameters
-    ----------
-    images
-        ``id73k``, each once. Their order does not matter.
-    size
-        Images in a set.
-    rng
-        Source of the draw.
-
-    Returns
-    -------
-    ndarray of shape (n_images // size, size), int64
-        ``id73k``, ascending within a set.
-    """
-    pool = np.sort(unique_ids(images))
-    drawn = rng.permutation(pool)[: pool.size // size * size].reshape(-1, size)
-    return np.sort(drawn, axis=1)
-
-
 def count_facts(design: ExperimentDesign, trials: pd.DataFrame, stimuli: pd.DataFrame) -> pd.DataFrame:
     """Count what an acceptance table can state about a dataset.
 
@@ -360,114 +292,3 @@ def require_facts(found: pd.DataFrame, expected: pd.DataFrame, *, table: str) ->
             raise ValueError(
                 f"{fact} of {subject}: found {have[fact, subject]} in the files, {table} says {row['expected']}"
             )
-
-
-def require_subjects_table(
-    trials: pd.DataFrame, subjects: list[dict[str, Any]], image_set_size: int, shared_image_sets: int
-) -> None:
-    """Check that the study's subjects table, which shapes the graph, fits the files.
-
-    Parameters
-    ----------
-    trials
-        Trials of all subjects used, rows of `read_trials`.
-    subjects
-        Rows of the subjects table: ``subject``, ``sessions``, ``trials_per_session``, ``image_sets``.
-    image_set_size, shared_image_sets
-        Keys of the config.
-
-    Raises
-    ------
-    ValueError
-        Naming subject, column, the value in the table and the value in the files, for the first difference.
-    """
-    for row in subjects:
-        own = trials[trials["subject"] == row["subject"]]
-        per_session = own.groupby("session").size()
-        found = {
-            "sessions": int(own["session"].max()),
-            "trials_per_session": int(per_session.iloc[0]),
-            "image_sets": seen_three_times(own).size // image_set_size,
-        }
-        for key, value in found.items():
-            if row[key] != value:
-                raise ValueError(
-                    f"{row['subject']}: the subjects table (config key subjects_table) says {key} {row[key]}, "
-                    f"the files have {value}"
-                )
-        if per_session.nunique() != 1:
-            odd = per_session[per_session != per_session.iloc[0]].index[0]
-            raise ValueError(
-                f"{row['subject']}: session {odd} has {per_session[odd]} trials, session 1 {per_session.iloc[0]}"
-            )
-    available = seen_three_times_by_all(trials).size // image_set_size
-    if available != shared_image_sets:
-        raise ValueError(
-            f"config key shared_image_sets is {shared_image_sets}; "
-            f"the images that these subjects all saw three times give {available}: set it to {available}"
-        )
-
-
-def tabulate_image_sets(trials: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
-    """Draw each subject's image sets, and the shared sets of images that all subjects saw three times.
-
-    Parameters
-    ----------
-    trials
-        Trials of all subjects used, rows of `read_trials`.
-    size
-        Images in a set.
-    seed
-        The study's seed. A subject's sets depend on the seed, the subject's images and nothing else.
-
-    Returns
-    -------
-    DataFrame with columns
-        ``image_set`` (``subj01-001`` .., ``shared-001`` ..), ``subject`` (``all`` for shared sets), ``id73k``.
-    """
-    pools = {str(subject): seen_three_times(rows) for subject, rows in trials.groupby("subject")}
-    pools["all"] = seen_three_times_by_all(trials)
-    parts = []
-    for subject, images in pools.items():
-        name = "shared" if subject == "all" else subject
-        for number, ids in enumerate(
-            draw_image_sets(images, size, random_generator(seed, "image-sets", name)), start=1
-        ):
-            parts.append(pd.DataFrame({"image_set": f"{name}-{number:03d}", "subject": subject, "id73k": ids}))
-    if not parts:
-        most = max(images.size for images in pools.values())
-        raise ValueError(
-            f"no set of {size} images can be drawn: at most {most} were seen three times (config key image_set_size)"
-        )
-    return pd.concat(parts, ignore_index=True)
-
-
-def read_image_sets(path: str | Path, subject: str | None = None) -> tuple[NDArray[np.int64], list[str]]:
-    """Read image sets from ``image_sets.tsv``.
-
-    Parameters
-    ----------
-    path
-        The table of `tabulate_image_sets`.
-    subject
-        Take the sets of this subject and the shared ones; None takes all sets.
-
-    Returns
-    -------
-    image_sets : ndarray of shape (n_sets, size), int64
-        ``id73k``.
-    labels : list of str
-        Name of each set.
-    """
-    table = read_table(path, columns=["image_set", "subject", "id73k"])
-    if subject is not None:
-        table = table[table["subject"].isin([subject, "all"])]
-    groups = {str(label): rows["id73k"].to_numpy() for label, rows in table.groupby("image_set", sort=False)}
-    return np.array(list(groups.values()), dtype=np.int64), list(groups)
-
-
-def read_own_image_sets(path: str | Path, subject: str) -> tuple[NDArray[np.int64], list[str]]:
-    """Read a subject's own image sets, without the shared ones; see `read_image_sets`."""
-    sets, labels = read_image_sets(path, subject)
-    own = [number for number, label in enumerate(labels) if label.startswith(f"{subject}-")]
-    return sets[own], [labels[number] for number in own]

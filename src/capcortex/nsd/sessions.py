@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from capcortex.arrays import create_array
 from capcortex.images import read_volume
-from capcortex.nsd.bookkeeping import REPEATS
+from capcortex.nsd.trials import REPEATS
 
 UNIT_BLOCK = 2048
 # z-scores (ddof 0) of n trials cannot exceed sqrt(n - 1), below 27.4 for NSD's 750: int16 steps of 0.001 hold them all,
@@ -289,7 +289,7 @@ def extract_session(raw: RawSession, trials: pd.DataFrame, output: Path) -> None
     raw
         The session.
     trials
-        The session's rows of ``trials.tsv`` in order.
+        The session's rows of the subject's table of trials in order.
     output
         netCDF: ``z`` (trial, vertex or voxel), int16 steps of 0.001, missing where a unit was not measured in this session;
         ``id73k`` (trial); ``i``, ``j``, ``k`` (voxel), 0-based indices in the volume.
