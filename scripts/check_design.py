@@ -5,13 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from capcortex.jobs import job
-from capcortex.nsd.bookkeeping import (
-    count_facts,
-    read_experiment_design,
-    read_stimulus_table,
-    read_trials,
-    require_facts,
-)
+from capcortex.nsd.bookkeeping import read_experiment_design, read_stimulus_table, read_trials
+from capcortex.nsd.facts import count_facts, require_facts
 from capcortex.tables import read_table, write_table
 
 

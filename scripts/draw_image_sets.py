@@ -1,8 +1,8 @@
 """Draw the disjoint image sets of one subject."""
 
 from capcortex.jobs import job
+from capcortex.nsd.bookkeeping import TRIAL_COLUMNS
 from capcortex.nsd.image_sets import draw_own_sets
-from capcortex.nsd.trials import TRIAL_COLUMNS
 from capcortex.tables import read_table, write_table
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from capcortex.jobs import job
+from capcortex.nsd.bookkeeping import read_session_trials
 from capcortex.nsd.sessions import extract_session, volume_session
-from capcortex.nsd.trials import read_session_trials
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from capcortex.jobs import job
+from capcortex.nsd.bookkeeping import TRIAL_COLUMNS
 from capcortex.nsd.quality import read_surface_units, read_volume_units, tabulate_ncsnr, tabulate_quality
-from capcortex.nsd.trials import TRIAL_COLUMNS
 from capcortex.tables import read_table, write_table
 
 if __name__ == "__main__":

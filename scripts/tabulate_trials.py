@@ -1,8 +1,13 @@
 """Tabulate the trials of one subject that the study uses, after checking all that were recorded."""
 
 from capcortex.jobs import job
-from capcortex.nsd.bookkeeping import check_identities, read_experiment_design, read_stimulus_table, read_trials
-from capcortex.nsd.trials import choose_sessions
+from capcortex.nsd.bookkeeping import (
+    check_identities,
+    choose_sessions,
+    read_experiment_design,
+    read_stimulus_table,
+    read_trials,
+)
 from capcortex.tables import write_table
 
 

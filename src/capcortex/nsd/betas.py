@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from capcortex.arrays import create_array, open_array
 from capcortex.ids import as_ids, positions
-from capcortex.nsd.trials import REPEATS
+from capcortex.nsd.bookkeeping import REPEATS
 
 UNIT_BLOCK = 4096
 # The surface is read region by region, for all images; the volume image set by image set, for all voxels.

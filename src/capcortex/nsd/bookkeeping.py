@@ -1,7 +1,6 @@
-"""Which image was on the screen in which trial: NSD's own files, read and checked against each other.
+"""Which image was on the screen in which trial, and which images can be analysed: read from NSD's own files.
 
-Facts that must hold in any NSD-shaped dataset (the miniature, a local copy, the bucket) are checked on every run; the
-counts of the real dataset stand in ``config/acceptance_nsd.tsv`` and are checked when the config names that table.
+What must hold in any NSD-shaped dataset (the miniature, a local copy) is checked on every run, before a subject's betas are read.
 """
 
 from dataclasses import dataclass
@@ -11,11 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from capcortex.files import remedy
 from capcortex.ids import Ids, as_ids, from_nsd_id, unique_ids
-from capcortex.nsd.trials import REPEATS, TRIAL_COLUMNS, number_showings, seen_three_times_by_all
+from capcortex.tables import read_table
+
+REPEATS = 3
+"""Times that NSD shows an image when a subject completes all sessions; the analyses use images shown so often."""
 
 N_SUBJECTS = 8
-FACTS_OF_ALL_SUBJECTS = ("trials_of_all_subjects", "images_seen_by_any_subject", "shared_images_three_times_by_all")
+TRIAL_COLUMNS = ["subject", "session", "trial", "id73k", "id10k", "showing", "showings"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,64 @@ def read_trials(path: str | Path, subject: str) -> pd.DataFrame:
         }
     )
     trials["trial"] = trials.groupby("session").cumcount() + 1
-    return number_showings(trials)[TRIAL_COLUMNS]
+    return _number_showings(trials)
+
+
+def choose_sessions(trials: pd.DataFrame, *, sessions: int, trials_per_session: int) -> pd.DataFrame:
+    """Keep the first sessions of a subject, as many as the subjects table says, and count showings within them.
+
+    Parameters
+    ----------
+    trials
+        One subject's rows of `read_trials`: all recorded sessions.
+    sessions, trials_per_session
+        What the subjects table says. Fewer sessions than were recorded may be used.
+
+    Returns
+    -------
+    DataFrame
+        As from `read_trials`.
+
+    Raises
+    ------
+    ValueError
+        If the table names more sessions than were recorded, or a session has another number of trials; the message names
+        both numbers.
+    """
+    subject, recorded = trials["subject"].iloc[0], int(trials["session"].max())
+    table = f"{subject}: the subjects table (config key subjects_table) says"
+    if sessions > recorded:
+        raise ValueError(
+            f"{table} sessions {sessions}, responses.tsv records {recorded}: write {recorded}, or fewer to use the first ones"
+        )
+    chosen = trials[trials["session"] <= sessions]
+    for session, count in chosen.groupby("session").size().items():
+        if count != trials_per_session:
+            raise ValueError(
+                f"{table} trials_per_session {trials_per_session}, session {session} in responses.tsv has {count}"
+            )
+    return _number_showings(chosen)
+
+
+def _number_showings(trials: pd.DataFrame) -> pd.DataFrame:
+    """Count the showings of each image in one subject's trials, which are in the order in which they happened."""
+    images = trials.groupby("id73k")["id73k"]
+    return trials.assign(showing=images.cumcount() + 1, showings=images.transform("size"))[TRIAL_COLUMNS]
+
+
+def read_session_trials(path: str | Path, session: int) -> pd.DataFrame:
+    """Read the rows of one session from a subject's table of trials, in their order.
+
+    Raises
+    ------
+    ValueError
+        If the table has no trial of that session.
+    """
+    trials = read_table(path, columns=TRIAL_COLUMNS)
+    rows = trials[trials["session"] == session]
+    if rows.empty:
+        raise ValueError(f"{path}: no trial of session {session}; {remedy(path)}")
+    return rows
 
 
 def read_stimulus_table(path: str | Path) -> pd.DataFrame:
@@ -227,68 +287,22 @@ def _require_same_set(left: NDArray[np.int64], right: NDArray[np.int64], left_na
         raise ValueError(f"id73k {only[0]} is in {holder} but not in {other} ({only.size} images differ)")
 
 
-def count_facts(design: ExperimentDesign, trials: pd.DataFrame, stimuli: pd.DataFrame) -> pd.DataFrame:
-    """Count what an acceptance table can state about a dataset.
-
-    Returns
-    -------
-    DataFrame with columns
-        ``fact`` (a name), ``subject`` (or ``all``), ``found`` (int).
-    """
-    rows: list[tuple[str, str, int]] = [
-        ("images_in_stimulus_table", "all", len(stimuli)),
-        ("first_shared_id73k", "all", int(design.shared[0])),
-        ("last_shared_id73k", "all", int(design.shared[-1])),
-        ("shared_images", "all", design.shared.size),
-        ("trials_of_all_subjects", "all", len(trials)),
-        ("images_seen_by_any_subject", "all", trials["id73k"].nunique()),
-        ("shared_images_three_times_by_all", "all", np.isin(seen_three_times_by_all(trials), design.shared).sum()),
-    ]
-    for subject, own in trials.groupby("subject"):
-        name = str(subject)
-        showings = own["id73k"].value_counts()
-        shared = showings[showings.index.isin(design.shared)]
-        rows += [
-            ("first_trial_id73k", name, int(own["id73k"].iloc[0])),
-            ("first_trial_id10k", name, int(own["id10k"].iloc[0])),
-            ("sessions", name, int(own["session"].max())),
-            ("trials", name, len(own)),
-            ("images_at_least_once", name, len(showings)),
-            ("images_at_least_twice", name, int((showings >= 2).sum())),
-            ("images_three_times", name, int((showings == REPEATS).sum())),
-            ("shared_at_least_once", name, len(shared)),
-            ("shared_three_times", name, int((shared == REPEATS).sum())),
-        ]
-    return pd.DataFrame(rows, columns=["fact", "subject", "found"]).astype({"found": int})
-
-
-def require_facts(found: pd.DataFrame, expected: pd.DataFrame, *, table: str) -> None:
-    """Compare counted facts with a table of expected ones and stop at the first difference.
+def seen_three_times(trials: pd.DataFrame) -> Ids:
+    """Return the images that a subject saw exactly three times in these trials, ascending.
 
     Parameters
     ----------
-    found
-        From `count_facts`.
-    expected
-        Columns ``fact``, ``subject``, ``expected``. Rows of subjects that the study does not use are passed over,
-        and so is what only all eight subjects together show (`FACTS_OF_ALL_SUBJECTS`) when it does not use all eight.
-    table
-        Name of the file with the expectations, for the message.
-
-    Raises
-    ------
-    ValueError
-        Naming the fact, the subject, both numbers, and the table.
+    trials
+        One subject's trials, columns `TRIAL_COLUMNS`.
     """
-    have = {(row["fact"], row["subject"]): row["found"] for row in found.to_dict("records")}
-    subjects = set(found["subject"])
-    for row in expected.to_dict("records"):
-        fact, subject = row["fact"], row["subject"]
-        if subject not in subjects or (fact in FACTS_OF_ALL_SUBJECTS and len(subjects) <= N_SUBJECTS):
-            continue
-        if (fact, subject) not in have:
-            raise ValueError(f"{table}: fact {fact} of {subject} is not one that is counted")
-        if have[fact, subject] != row["expected"]:
-            raise ValueError(
-                f"{fact} of {subject}: found {have[fact, subject]} in the files, {table} says {row['expected']}"
-            )
+    counts = trials["id73k"].value_counts()
+    return np.sort(as_ids(counts.index[counts == REPEATS].to_numpy()))
+
+
+def seen_three_times_by_all(trials: pd.DataFrame) -> Ids:
+    """Return the images that every subject in ``trials`` saw exactly three times, ascending."""
+    per_subject = [seen_three_times(rows) for _, rows in trials.groupby("subject")]
+    common = per_subject[0]
+    for images in per_subject[1:]:
+        common = np.intersect1d(common, images)
+    return common

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from capcortex.ids import Ids, unique_ids
-from capcortex.nsd.trials import seen_three_times, seen_three_times_by_all
+from capcortex.nsd.bookkeeping import seen_three_times, seen_three_times_by_all
 from capcortex.seeds import random_generator
 from capcortex.tables import read_table
 
@@ -43,7 +43,7 @@ def draw_own_sets(trials: pd.DataFrame, *, n_sets: int, size: int, seed: int) ->
     Parameters
     ----------
     trials
-        The subject's trials, columns ``trials.TRIAL_COLUMNS``.
+        The subject's trials, columns ``bookkeeping.TRIAL_COLUMNS``.
     n_sets
         How many sets the subjects table says there are. They shape the graph before any trial is read.
     size

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from capcortex.arrays import open_array
 from capcortex.ids import Ids, as_ids, require_equal
 from capcortex.images import read_on_grid, read_vertices
+from capcortex.nsd.bookkeeping import REPEATS, seen_three_times
 from capcortex.nsd.rois import read_surface_labels
 from capcortex.nsd.sessions import read_mask
-from capcortex.nsd.trials import REPEATS, seen_three_times
 
 NCSNR_COLUMNS = ["subject", "space", "ncsnr_from", "ncsnr_to", "share"]
 """Columns of `tabulate_ncsnr`: a bin of ncsnr, and the share of nsdgeneral's units in it."""
@@ -227,7 +227,7 @@ def tabulate_quality(
     Parameters
     ----------
     trials
-        Trials of all subjects in the sessions used, columns ``trials.TRIAL_COLUMNS``.
+        Trials of all subjects in the sessions used, columns ``bookkeeping.TRIAL_COLUMNS``.
     sessions_recorded
         Sessions that each subject's ``responses.tsv`` records, of which the trials may be the first ones only.
     volume, surface

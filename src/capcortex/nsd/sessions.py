@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from capcortex.arrays import create_array
 from capcortex.images import read_volume
-from capcortex.nsd.trials import REPEATS
+from capcortex.nsd.bookkeeping import REPEATS
 
 UNIT_BLOCK = 2048
 # z-scores (ddof 0) of n trials cannot exceed sqrt(n - 1), below 27.4 for NSD's 750: int16 steps of 0.001 hold them all,
