@@ -101,6 +101,8 @@ rule check_sentinel:
     conda:
         "../../envs/analysis.yaml"
     threads: 1
+    # Ahead of other jobs that are ready: it can stop the study.
+    priority: 100
     resources:
         mem_mb=2000,
         runtime=30,
