@@ -21,10 +21,9 @@ rule check_design:
         "logs/check_design/check_design.log",
     benchmark:
         "benchmarks/check_design/check_design.tsv"
-    # First of all jobs that are ready, so that the study stops within a minute when the files are not what the table says.
-    # Extraction does not wait for it by its input: the facts are made anew whenever a subject comes or goes, and betas would be
-    # extracted again. Nor by ancient(): Snakemake then overlooks other changes of whatever is downstream of a job that runs
-    # (docs/reruns.md).
+    # First of all jobs that are ready, so that the study stops early when the files are not what the table says. Extraction does not
+    # wait for its output: facts are made anew whenever a subject comes or goes, and betas would be extracted again. Nor by
+    # ancient(), which can hide other changes (docs/reruns.md).
     priority: 100
     conda:
         "../../envs/analysis.yaml"

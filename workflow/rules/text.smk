@@ -98,11 +98,11 @@ rule check_sentinel:
         "logs/check_sentinel/check_sentinel.log",
     benchmark:
         "benchmarks/check_sentinel/check_sentinel.tsv"
+    # Ahead of other jobs that are ready: it can stop the study.
+    priority: 100
     conda:
         "../../envs/analysis.yaml"
     threads: 1
-    # Ahead of other jobs that are ready: it can stop the study.
-    priority: 100
     resources:
         mem_mb=2000,
         runtime=30,
