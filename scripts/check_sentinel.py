@@ -4,12 +4,12 @@ import pandas as pd
 
 from capcortex.arrays import open_array
 from capcortex.jobs import job
-from capcortex.nsd.bookkeeping import read_image_sets
+from capcortex.nsd.image_sets import read_image_sets
 from capcortex.rsa.sentinel import caption_category_sentinel
 from capcortex.tables import write_table
 
 
-def main(*, captions: str, categories: str, image_sets: str, sentinel: str) -> None:
+def main(*, captions: str, categories: str, image_sets: list[str], sentinel: str) -> None:
     sets, _ = read_image_sets(image_sets)
     with (
         open_array(captions, variables=["features", "id73k"]) as caption_file,
@@ -31,6 +31,6 @@ if __name__ == "__main__":
         main(
             captions=snakemake.input.captions,
             categories=snakemake.input.categories,
-            image_sets=snakemake.input.image_sets,
+            image_sets=list(snakemake.input.image_sets),
             sentinel=snakemake.output.sentinel,
         )

@@ -9,7 +9,7 @@ import xarray as xr
 from capcortex.arrays import write_array
 from capcortex.jobs import job
 from capcortex.nsd.betas import read_roi_betas
-from capcortex.nsd.bookkeeping import read_image_sets
+from capcortex.nsd.image_sets import read_image_sets
 from capcortex.nsd.rois import read_label_names, read_labels, read_ncsnr, read_units, region_units
 from capcortex.rsa.rdm import LEAST_UNITS, rdms_of_sets, undefined_rdms
 
@@ -17,7 +17,7 @@ from capcortex.rsa.rdm import LEAST_UNITS, rdms_of_sets, undefined_rdms
 def main(
     *,
     betas: str,
-    image_sets: str,
+    image_sets: list[str],
     labels: list[str],
     names: list[str],
     indices: list[str],
@@ -30,7 +30,7 @@ def main(
     subject: str,
     rdm: str,
 ) -> None:
-    sets, set_labels = read_image_sets(image_sets, subject)
+    sets, set_labels = read_image_sets(image_sets)
     units = read_units(betas, mask)
     reliable = np.ones(units.count, bool)
     if least_ncsnr is not None:
@@ -71,7 +71,7 @@ if __name__ == "__main__":
     with job(snakemake):
         main(
             betas=snakemake.input.betas,
-            image_sets=snakemake.input.image_sets,
+            image_sets=list(snakemake.input.image_sets),
             labels=list(snakemake.input.labels),
             names=list(snakemake.input.names),
             indices=list(snakemake.input.indices),

@@ -8,8 +8,6 @@ from capcortex.nsd.sessions import extract_session, volume_session
 
 if __name__ == "__main__":
     with job(snakemake):
-        trials = read_session_trials(
-            snakemake.input.trials, snakemake.wildcards.subject, int(snakemake.wildcards.session)
-        )
+        trials = read_session_trials(snakemake.input.trials, int(snakemake.wildcards.session))
         raw = volume_session(Path(snakemake.input.betas), Path(snakemake.input.mask), len(trials))
         extract_session(raw, trials, Path(snakemake.output.session))

@@ -6,7 +6,7 @@ from capcortex.arrays import open_array
 from capcortex.figures.captions import choose_examples, draw_captions, find_neighbours, read_pictures
 from capcortex.figures.style import save_figure
 from capcortex.jobs import job
-from capcortex.nsd.bookkeeping import read_image_sets
+from capcortex.nsd.image_sets import read_image_sets
 from capcortex.tables import write_table
 from capcortex.text.captions import load_captions
 
@@ -18,7 +18,7 @@ def main(
     *,
     captions: str,
     features: str,
-    image_sets: str,
+    image_sets: list[str],
     brick: str | None,
     encoder: str,
     source: str,
@@ -46,7 +46,7 @@ if __name__ == "__main__":
         main(
             captions=snakemake.input.captions,
             features=snakemake.input.features,
-            image_sets=snakemake.input.image_sets,
+            image_sets=list(snakemake.input.image_sets),
             brick=next(iter(snakemake.input.brick), None),
             encoder=snakemake.params.encoder,
             source=snakemake.params.source,

@@ -5,8 +5,9 @@ import numpy as np
 from capcortex.arrays import open_array, write_array
 from capcortex.jobs import job
 from capcortex.nsd.betas import read_image_betas
-from capcortex.nsd.bookkeeping import read_own_image_sets
+from capcortex.nsd.image_sets import read_image_sets
 from capcortex.nsd.sessions import read_mask
+from capcortex.rsa.rdm import rdms_of_model
 from capcortex.rsa.searchlight import find_spheres, score_searchlight
 
 
@@ -15,7 +16,8 @@ def main(
     betas: str,
     mask: str,
     image_sets: str,
-    model_rdms: dict[str, str],
+    features: dict[str, str],
+    model_distances: list[str | None],
     subject: str,
     block: int,
     sets_per_job: int,
@@ -24,17 +26,18 @@ def main(
     distance: str,
     scores: str,
 ) -> None:
-    sets, labels = read_own_image_sets(image_sets, subject)
+    sets, labels = read_image_sets([image_sets])
     here = slice((block - 1) * sets_per_job, block * sets_per_job)
+    sets, labels = sets[here], labels[here]
     models = {}
-    for model, path in model_rdms.items():
-        with open_array(path, variables=["rdm", "id73k", "image_set"]) as file:
-            models[model] = file.sel(image_set=labels[here]).load()
-    patterns = read_image_betas(betas, np.unique(sets[here]))
+    for (model, path), model_distance in zip(features.items(), model_distances, strict=True):
+        with open_array(path, variables=["id73k"]) as file:
+            models[model] = rdms_of_model(file, sets, labels, model_distance, what=path)
+    patterns = read_image_betas(betas, np.unique(sets))
     _, shape = read_mask(mask)
     indices = np.column_stack([patterns[axis].to_numpy() for axis in "ijk"])
     spheres = find_spheres(indices, shape, radius, least_share)
-    made = score_searchlight(patterns, sets[here], labels[here], models, spheres, distance=distance)
+    made = score_searchlight(patterns, sets, labels, models, spheres, distance=distance)
     write_array(made.assign_attrs(subject=subject, radius=radius, least_share=least_share), scores)
 
 
@@ -44,7 +47,8 @@ if __name__ == "__main__":
             betas=snakemake.input.betas,
             mask=snakemake.input.mask,
             image_sets=snakemake.input.image_sets,
-            model_rdms=dict(zip(snakemake.params.models, snakemake.input.models, strict=True)),
+            features=dict(zip(snakemake.params.models, snakemake.input.features, strict=True)),
+            model_distances=list(snakemake.params.model_distances),
             subject=snakemake.wildcards.subject,
             block=int(snakemake.wildcards.block),
             sets_per_job=snakemake.params.sets_per_job,

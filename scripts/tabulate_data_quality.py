@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from capcortex.jobs import job
 from capcortex.nsd.bookkeeping import TRIAL_COLUMNS
 from capcortex.nsd.quality import read_surface_units, read_volume_units, tabulate_ncsnr, tabulate_quality
@@ -26,6 +28,8 @@ if __name__ == "__main__":
                 snakemake.params.subjects if files.surface_betas else [], *surface_files, strict=True
             )
         }
-        trials = read_table(files.trials, columns=TRIAL_COLUMNS)
-        write_table(tabulate_quality(trials, volume, surface), snakemake.output.table)
+        trials = pd.concat([read_table(path, columns=TRIAL_COLUMNS) for path in files.trials])
+        facts = read_table(files.facts, columns=["fact", "subject", "found"])
+        recorded = facts[facts["fact"] == "sessions"].set_index("subject")["found"].to_dict()
+        write_table(tabulate_quality(trials, recorded, volume, surface), snakemake.output.table)
         write_table(tabulate_ncsnr({"func1pt8mm": volume, "fsaverage": surface}), snakemake.output.ncsnr)

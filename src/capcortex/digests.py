@@ -1,7 +1,8 @@
 """Digests: of the code that a script runs, and of the files that it reads.
 
 Snakemake sees a change in a script, but not in a module that the script imports. Every rule therefore carries the digest
-of its script and of all library modules that the script reaches; comments, docstrings and layout do not enter it.
+of its script and of all library modules that the script reaches; comments, docstrings, layout and the package's version do
+not enter it.
 """
 
 import ast
@@ -23,7 +24,7 @@ def code_digest(script: str | Path) -> str:
     Returns
     -------
     str
-        Sixteen hexadecimal digits. Equal for two versions that differ only in comments, docstrings and layout.
+        Sixteen hexadecimal digits. Equal for two versions that differ only in comments, docstrings, layout and ``__version__``.
     """
     digest = hashlib.sha256(_meaning(Path(script)).encode())
     for module in sorted(_reached(Path(script))):
@@ -87,4 +88,12 @@ def _meaning(path: Path) -> str:
                 and isinstance(first.value.value, str)
             ):
                 del node.body[0]
+    # A new version number alone changes no result.
+    tree.body = [node for node in tree.body if not _sets_version(node)]
     return ast.dump(tree)
+
+
+def _sets_version(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and any(
+        isinstance(target, ast.Name) and target.id == "__version__" for target in node.targets
+    )

@@ -19,18 +19,16 @@ from hypothesis import strategies as st
 from capcortex.nsd.bookkeeping import (
     TRIAL_COLUMNS,
     check_identities,
-    count_facts,
-    draw_image_sets,
+    choose_sessions,
     read_experiment_design,
-    read_image_sets,
+    read_session_trials,
     read_stimulus_table,
     read_trials,
-    require_facts,
-    require_subjects_table,
     seen_three_times,
     seen_three_times_by_all,
-    tabulate_image_sets,
 )
+from capcortex.nsd.facts import count_facts, require_facts
+from capcortex.nsd.image_sets import draw_image_sets, draw_own_sets, draw_shared_sets, read_image_sets
 from capcortex.seeds import random_generator
 from capcortex.tables import read_table, write_table
 
@@ -260,33 +258,125 @@ def test_all_files_moved_alike_pass_each_other_but_not_the_facts(real, tmp_path)
         require_facts(count_facts(design, trials, stimuli), acceptance(), table="a.tsv")
 
 
+def subjects_of_nsd():
+    columns = ["subject", "sessions", "trials_per_session", "image_sets"]
+    return read_table(ROOT / "config/subjects_nsd.tsv", columns=columns).to_dict("records")
+
+
+def of_subject(trials, subject):
+    return trials[trials["subject"] == subject]
+
+
 def test_subjects_table_of_nsd_fits(real_files):
     _, trials, _ = real_files
-    table = read_table(
-        ROOT / "config/subjects_nsd.tsv", columns=["subject", "sessions", "trials_per_session", "image_sets"]
-    )
-    rows = table.to_dict("records")
+    rows = subjects_of_nsd()
     assert [row["image_sets"] for row in rows] == [100, 100, 62, 54, 100, 62, 100, 54]
-    require_subjects_table(trials, rows, image_set_size=100, shared_image_sets=5)
-    for key in ("sessions", "trials_per_session", "image_sets"):
-        wrong = [dict(row) for row in rows]
-        wrong[3][key] += 1
-        message = rf"subj04: the subjects table .* says {key} {wrong[3][key]}, the files have {rows[3][key]}"
-        with pytest.raises(ValueError, match=message):
-            require_subjects_table(trials, wrong, image_set_size=100, shared_image_sets=5)
-    with pytest.raises(ValueError, match=r"shared_image_sets is 6; .* give 5"):
-        require_subjects_table(trials, rows, image_set_size=100, shared_image_sets=6)
+    for row in rows:
+        own = of_subject(trials, row["subject"])
+        lengths = {key: row[key] for key in ("sessions", "trials_per_session")}
+        pd.testing.assert_frame_equal(choose_sessions(own, **lengths), own)
+        table = draw_own_sets(own, n_sets=row["image_sets"], size=100, seed=1)
+        assert table["image_set"].nunique() == row["image_sets"]
+        for step in (-1, 1):
+            wrong = row["image_sets"] + step
+            with pytest.raises(
+                ValueError, match=rf"{row['subject']}: .* says image_sets {wrong}; .*: write {row['image_sets']}"
+            ):
+                draw_own_sets(own, n_sets=wrong, size=100, seed=1)
+        with pytest.raises(ValueError, match=r"says trials_per_session 749, session 1 in responses\.tsv has 750"):
+            choose_sessions(own, **lengths | {"trials_per_session": 749})
+    with pytest.raises(ValueError, match=r"shared_image_sets is 6; the 515 images .* give 5 of 100: set it to 5"):
+        draw_shared_sets(trials, n_sets=6, size=100, seed=1)
+
+
+def test_more_sessions_than_were_recorded_are_refused_with_both_numbers(small_files):
+    _, trials, _ = small_files
+    own = of_subject(trials, "subj03")
+    assert own["session"].max() == 2
+    message = r"subj03: .* says sessions 3, responses\.tsv records 2: write 2, or fewer"
+    with pytest.raises(ValueError, match=message):
+        choose_sessions(own, sessions=3, trials_per_session=30)
 
 
 def test_session_of_another_length_is_named(small_files):
     _, trials, _ = small_files
-    rows = [{"subject": "subj01", "sessions": 3, "trials_per_session": 30, "image_sets": 3}]
-    own = trials[trials["subject"] == "subj01"]
-    require_subjects_table(own, rows, image_set_size=10, shared_image_sets=3)
-    short = own.drop(own[(own["session"] == 2) & (own["showing"] == 2)].index[:1])
-    rows[0]["image_sets"] = seen_three_times(short).size // 10
-    with pytest.raises(ValueError, match="subj01: session 2 has 29 trials, session 1 30"):
-        require_subjects_table(short, rows, image_set_size=10, shared_image_sets=3)
+    own = of_subject(trials, "subj01")
+    short = own.drop(own[own["session"] == 2].index[:1])
+    choose_sessions(short, sessions=1, trials_per_session=30)  # a session that is not used may have any length
+    for sessions in (2, 3):
+        with pytest.raises(
+            ValueError, match=r"subj01: .* says trials_per_session 30, session 2 in responses\.tsv has 29"
+        ):
+            choose_sessions(short, sessions=sessions, trials_per_session=30)
+
+
+def test_a_subject_without_an_image_set_is_told_what_to_do(small_files):
+    _, trials, _ = small_files
+    first = choose_sessions(of_subject(trials, "subj01"), sessions=1, trials_per_session=30)
+    n_images = seen_three_times(first).size
+    message = rf"says image_sets 2; the {n_images} images seen three times in the 1 sessions used give 0 of 20: leave the subject"
+    with pytest.raises(ValueError, match=message):
+        draw_own_sets(first, n_sets=2, size=20, seed=1)
+
+
+# Part of the sessions
+
+
+@given(st.lists(st.lists(st.integers(1, 6), min_size=4, max_size=4), min_size=1, max_size=5), st.data())
+def test_showings_are_counted_in_the_sessions_used(sessions_of_images, data):
+    """Against counting one by one in plain lists, for any order of showings."""
+    shown = [image for images in sessions_of_images for image in images]
+    recorded = pd.DataFrame(
+        {
+            "subject": "subj02",
+            "session": np.repeat(np.arange(len(sessions_of_images)) + 1, 4),
+            "trial": np.tile([1, 2, 3, 4], len(sessions_of_images)),
+            "id73k": shown,
+            "id10k": shown,
+        }
+    )
+    n = data.draw(st.integers(1, len(sessions_of_images)))
+    used = choose_sessions(recorded, sessions=n, trials_per_session=4)
+    assert list(used.columns) == TRIAL_COLUMNS
+    here = shown[: 4 * n]
+    assert used["id73k"].tolist() == here
+    assert used["showing"].tolist() == [here[: k + 1].count(image) for k, image in enumerate(here)]
+    assert used["showings"].tolist() == [here.count(image) for image in here]
+    assert seen_three_times(used).tolist() == sorted({image for image in here if here.count(image) == 3})
+
+
+def test_an_image_shown_three_times_may_have_been_shown_less_often_in_the_first_sessions(real_files):
+    _, trials, _ = real_files
+    own = of_subject(trials, "subj01")
+    used = choose_sessions(own, sessions=30, trials_per_session=750)
+    # The numbers of those who stopped after 30 sessions, because all follow one plan.
+    assert seen_three_times(used).size == ALL_BY[22_500][2] == 5445
+    assert (own.iloc[: len(used)]["showings"].to_numpy() == 3).all()
+    assert draw_own_sets(used, n_sets=54, size=100, seed=1)["image_set"].nunique() == 54
+    with pytest.raises(ValueError, match="in the 30 sessions used give 54 of 100: write 54"):
+        draw_own_sets(used, n_sets=100, size=100, seed=1)
+
+
+def test_facts_and_identities_are_those_of_all_that_was_recorded(real_files):
+    """They say whether the file is NSD's: of a part of the trials they would be others."""
+    design, trials, stimuli = real_files
+    used = choose_sessions(of_subject(trials, "subj01"), sessions=30, trials_per_session=750)
+    with pytest.raises(ValueError, match="sessions of subj01: found 30"):
+        require_facts(count_facts(design, used, stimuli), acceptance(), table="a.tsv")
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 3), st.data())
+def test_a_session_is_read_as_it_was_written(small_files, tmp_path_factory, sessions, data):
+    _, trials, _ = small_files
+    used = choose_sessions(of_subject(trials, "subj05"), sessions=sessions, trials_per_session=30)
+    path = tmp_path_factory.mktemp("trials") / "subj05.tsv"
+    write_table(used, path)
+    session = data.draw(st.integers(1, sessions))
+    found = read_session_trials(path, session)
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), used[used["session"] == session].reset_index(drop=True))
+    with pytest.raises(ValueError, match=rf"subj05\.tsv: no trial of session {sessions + 1}"):
+        read_session_trials(path, sessions + 1)
 
 
 # What the readers return
@@ -348,7 +438,6 @@ def test_order_of_subjects_does_not_matter(small_files):
     _, trials, _ = small_files
     turned = pd.concat([trials[trials["subject"] == subject] for subject in SUBJECTS[::-1]], ignore_index=True)
     assert np.array_equal(seen_three_times_by_all(trials), seen_three_times_by_all(turned))
-    pd.testing.assert_frame_equal(tabulate_image_sets(trials, 4, 1), tabulate_image_sets(turned, 4, 1))
 
 
 # Slips
@@ -613,46 +702,108 @@ def test_repeated_images_are_refused():
         draw_image_sets(np.array([3, 3, 4]), 1, random_generator(1))
 
 
-@settings(max_examples=10)
-@given(st.sets(st.sampled_from(SUBJECTS), min_size=1), st.integers(0, 1000))
-def test_sets_of_a_subject_do_not_depend_on_the_other_subjects(small_files, subjects, seed):
-    _, trials, _ = small_files
-    full = tabulate_image_sets(trials, 5, seed)
-    some = tabulate_image_sets(trials[trials["subject"].isin(subjects)], 5, seed)
-    for subject in subjects:
-        columns = ["image_set", "id73k"]
-        expected = full.loc[full["subject"] == subject, columns].to_numpy()
-        assert np.array_equal(some.loc[some["subject"] == subject, columns].to_numpy(), expected)
-    assert set(some["subject"]) <= subjects | {"all"}
+def trials_of(seen):
+    """Trials of subjects who saw each of their images a number of times: {subject: {id73k: showings}}."""
+    rows = [
+        {"subject": subject, "session": 1, "id73k": image}
+        for subject, images in seen.items()
+        for image, showings in images.items()
+        for _ in range(showings)
+    ]
+    return pd.DataFrame(rows)
+
+
+SEEN = st.dictionaries(st.integers(1, 40), st.integers(1, 3), min_size=1)
+
+
+def thrice(images):
+    return {image for image, showings in images.items() if showings == 3}
+
+
+@given(SEEN, st.integers(1, 5), st.integers(0, 1000), st.randoms(use_true_random=False))
+def test_own_sets_are_disjoint_full_and_of_images_seen_three_times(images, size, seed, random):
+    trials, n_sets = trials_of({"subj06": images}), len(thrice(images)) // size
+    table = draw_own_sets(trials, n_sets=n_sets, size=size, seed=seed)
+    assert list(table.columns) == ["image_set", "subject", "id73k"]
+    assert table["id73k"].is_unique
+    assert set(table["id73k"]) <= thrice(images)
+    assert table["image_set"].value_counts().to_dict() == {f"subj06-{k:03d}": size for k in range(1, n_sets + 1)}
+    assert len(thrice(images)) - len(table) < size  # what is not used would not make a set
+    order = list(range(len(trials)))
+    random.shuffle(order)
+    pd.testing.assert_frame_equal(draw_own_sets(trials.iloc[order], n_sets=n_sets, size=size, seed=seed), table)
+
+
+@given(st.dictionaries(st.sampled_from(SUBJECTS), SEEN, min_size=1), st.integers(1, 3), st.integers(0, 1000))
+def test_shared_sets_are_of_images_that_all_saw_three_times(seen, size, seed):
+    everybody = set.intersection(*map(thrice, seen.values()))
+    table = draw_shared_sets(trials_of(seen), n_sets=len(everybody) // size, size=size, seed=seed)
+    assert table["id73k"].is_unique
+    assert set(table["id73k"]) <= everybody
+    assert table["image_set"].tolist() == [
+        f"shared-{k + 1:03d}" for k in range(len(everybody) // size) for _ in range(size)
+    ]
+    assert set(table["subject"]) <= {"all"}
+    turned = dict(reversed(seen.items()))
+    again = draw_shared_sets(trials_of(turned), n_sets=len(everybody) // size, size=size, seed=seed)
+    pd.testing.assert_frame_equal(again, table)
+
+
+@given(SEEN, st.sampled_from(SUBJECTS), st.sampled_from(SUBJECTS), st.integers(0, 1000))
+def test_a_draw_is_that_of_its_subject_and_seed(images, one, other, seed):
+    """The same images under two names or seeds: each name and seed has a generator of its own, and nothing else matters."""
+
+    def draw(subject, seed):
+        n_sets = len(thrice(images)) // 2
+        return draw_own_sets(trials_of({subject: images}), n_sets=n_sets, size=2, seed=seed)["id73k"].tolist()
+
+    def expected(subject, seed):
+        pool = np.array(sorted(thrice(images)), dtype=int)
+        return draw_image_sets(pool, 2, random_generator(seed, "image-sets", subject)).ravel().tolist()
+
+    for subject, value in ((one, seed), (other, seed), (one, seed + 1)):
+        assert draw(subject, value) == expected(subject, value)
 
 
 def test_image_sets_of_the_real_counts(real_files, tmp_path):
     _, trials, _ = real_files
-    table = tabulate_image_sets(trials, 100, 20250807)
-    write_table(table, tmp_path / "image_sets.tsv")
-    thrice = {subject: set(seen_three_times(rows)) for subject, rows in trials.groupby("subject")}
-    everybody = set.intersection(*thrice.values())
+    n_sets = {row["subject"]: row["image_sets"] for row in subjects_of_nsd()}
+    for subject, number in n_sets.items():
+        table = draw_own_sets(of_subject(trials, subject), n_sets=number, size=100, seed=20250807)
+        write_table(table, tmp_path / f"{subject}.tsv")
+    write_table(draw_shared_sets(trials, n_sets=5, size=100, seed=20250807), tmp_path / "shared.tsv")
+    everybody = set.intersection(*(set(seen_three_times(rows)) for _, rows in trials.groupby("subject")))
     assert len(everybody) == 515
-    for subject, n_sets in zip(SUBJECTS, [100, 100, 62, 54, 100, 62, 100, 54], strict=True):
-        sets, labels = read_image_sets(tmp_path / "image_sets.tsv", subject)
-        assert labels == [f"{subject}-{k:03d}" for k in range(1, n_sets + 1)] + [f"shared-{k:03d}" for k in range(1, 6)]
-        own, shared = sets[:n_sets], sets[n_sets:]
-        assert own.shape == (n_sets, 100)
+    for subject, number in n_sets.items():
+        sets, labels = read_image_sets([tmp_path / f"{subject}.tsv", tmp_path / "shared.tsv"])
+        assert labels == [f"{subject}-{k:03d}" for k in range(1, number + 1)] + [f"shared-{k:03d}" for k in range(1, 6)]
+        own, shared = sets[:number], sets[number:]
+        assert own.shape == (number, 100)
         assert shared.shape == (5, 100)
         assert np.unique(own).size == own.size
-        assert set(own.ravel()) <= thrice[subject]
+        assert set(own.ravel()) <= set(seen_three_times(of_subject(trials, subject)))
         assert np.unique(shared).size == 500
         assert set(shared.ravel()) <= everybody
-    sets, labels = read_image_sets(tmp_path / "image_sets.tsv")
+    sets, labels = read_image_sets([*(tmp_path / f"{subject}.tsv" for subject in n_sets), tmp_path / "shared.tsv"])
     assert len(labels) == len(set(labels)) == sets.shape[0] == 632 + 5
 
 
+def test_without_shared_sets_their_table_is_empty_and_read(small_files, tmp_path):
+    _, trials, _ = small_files
+    own = of_subject(trials, "subj01")
+    write_table(draw_own_sets(own, n_sets=3, size=10, seed=1), tmp_path / "own.tsv")
+    n_common = seen_three_times_by_all(trials).size
+    write_table(draw_shared_sets(trials, n_sets=0, size=n_common + 1, seed=1), tmp_path / "shared.tsv")
+    sets, labels = read_image_sets([tmp_path / "own.tsv", tmp_path / "shared.tsv"])
+    assert labels == ["subj01-001", "subj01-002", "subj01-003"]
+    assert sets.dtype == np.int64
+    assert sets.shape == (3, 10)
+
+
 def test_different_seeds_and_subjects_give_different_sets(real_files):
-    _, trials, _ = real_files
-    some = trials[trials["subject"].isin(["subj04"])]
-    tables = [tabulate_image_sets(some, 100, seed) for seed in (1, 2)]
+    own = of_subject(real_files[1], "subj04")
+    tables = [draw_own_sets(own, n_sets=54, size=100, seed=seed) for seed in (1, 2)]
     assert not np.array_equal(tables[0]["id73k"], tables[1]["id73k"])
     # One subject alone: its own sets and the shared ones come from one pool, but are separate draws.
-    own, shared = (tables[0].loc[tables[0]["subject"] == name, "id73k"].to_numpy() for name in ("subj04", "all"))
-    assert own.size == shared.size
-    assert not np.array_equal(own, shared)
+    shared = draw_shared_sets(own, n_sets=54, size=100, seed=1)
+    assert not np.array_equal(tables[0]["id73k"], shared["id73k"])

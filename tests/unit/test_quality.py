@@ -34,6 +34,7 @@ from capcortex.tables import read_table, write_table
 SHAPE = (5, 4, 3)  # unequal, so that a transposition shows
 N_VERTICES = (7, 4)  # left, right: unequal, so that a swap shows
 IMAGES = np.array([3, 40, 7001])
+RECORDED = {"subj01": 5, "subj02": 3}  # sessions; three of them are used
 
 
 def make_trials(subject="subj01", thrice=IMAGES, twice=(9, 10), once=(11,)):
@@ -108,7 +109,7 @@ def surface(tmp_path, rng, write_mgh):
 
 
 def only_row(**spaces):
-    table = tabulate_quality(make_trials(), spaces.get("volume", {}), spaces.get("surface", {}))
+    table = tabulate_quality(make_trials(), RECORDED, spaces.get("volume", {}), spaces.get("surface", {}))
     assert list(table.columns) == list(QUALITY_COLUMNS)
     assert len(table) == 1
     return table.iloc[0]
@@ -180,10 +181,11 @@ def test_ceiling_of_no_signal_is_zero_and_of_nothing_is_missing():
 
 def test_trials_and_images_are_counted_by_showings():
     trials = pd.concat([make_trials("subj02", twice=()), make_trials("subj01")])
-    table = tabulate_quality(trials, {}, {})
+    table = tabulate_quality(trials, RECORDED, {}, {})
     assert table["subject"].tolist() == ["subj02", "subj01"]
     row = table.iloc[1]
     expected = {
+        "sessions_recorded": 5,
         "sessions": 3,
         "trials": 14,
         "images": 6,
@@ -199,7 +201,7 @@ def test_trials_and_images_are_counted_by_showings():
 def test_spaces_that_are_not_used_are_missing_and_the_others_stay_whole_numbers(volume, tmp_path):
     trials = pd.concat([make_trials("subj01"), make_trials("subj02")])
     units = read_volume_units(**volume[0])
-    write_table(tabulate_quality(trials, {"subj01": units}, {}), tmp_path / "table.tsv")
+    write_table(tabulate_quality(trials, RECORDED, {"subj01": units}, {}), tmp_path / "table.tsv")
     table = read_table(tmp_path / "table.tsv", columns=list(QUALITY_COLUMNS))
     of_space = [name for name in QUALITY_COLUMNS if "vert" in name]
     assert table[of_space].isna().all(axis=None)
@@ -297,13 +299,14 @@ def test_surface_betas_in_place_of_volume_betas_are_refused(volume, surface):
 def test_betas_of_other_images_or_of_two_policies_are_refused(volume, surface):
     voxels, vertices = read_volume_units(**volume[0]), read_surface_units(**surface[0])
     with pytest.raises(ValueError, match="image 1 is id73k 40 in betas of subj01, voxels but id73k 41"):
-        tabulate_quality(make_trials(thrice=[3, 41, 7001]), {"subj01": voxels}, {})
+        tabulate_quality(make_trials(thrice=[3, 41, 7001]), RECORDED, {"subj01": voxels}, {})
     write_betas_file(volume[0]["betas"].with_name("other.nc"), np.ones((3, 11)), "vertex", policy="nanmean")
     other = read_surface_units(**surface[0] | {"betas": volume[0]["betas"].with_name("other.nc")})
     with pytest.raises(ValueError, match=r"subj01: .*voxels .*exclude, of vertices with nanmean"):
-        tabulate_quality(make_trials(), {"subj01": voxels}, {"subj01": other})
+        tabulate_quality(make_trials(), RECORDED, {"subj01": voxels}, {"subj01": other})
     assert (
-        tabulate_quality(make_trials(), {"subj01": voxels}, {"subj01": vertices})["incomplete_data"].item() == "exclude"
+        tabulate_quality(make_trials(), RECORDED, {"subj01": voxels}, {"subj01": vertices})["incomplete_data"].item()
+        == "exclude"
     )
 
 
@@ -385,7 +388,7 @@ def test_miniature_says_of_itself_what_the_pipeline_finds(miniature, tmp_path):
         nsdgeneral=[nsd / layout.surface_label("fsaverage", side, "nsdgeneral") for side in layout.HEMISPHERES],
         ncsnr=[nsd / layout.surface_ncsnr(SUBJECT, VERSION, "fsaverage", side) for side in layout.HEMISPHERES],
     )
-    row = tabulate_quality(trials, {SUBJECT: voxels}, {SUBJECT: vertices}).iloc[0]
+    row = tabulate_quality(trials, {SUBJECT: 3}, {SUBJECT: voxels}, {SUBJECT: vertices}).iloc[0]
     for space, plural in (("func1pt8mm", "voxels"), ("fsaverage", "vertices")):
         with open_array(tmp_path / f"{space}.nc", variables=["betas"]) as file:
             assert row[f"{plural}_used"] == np.isfinite(file["betas"].to_numpy()).all(axis=0).sum()

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
-from running import run_snakemake
+from running import copy_code, run_snakemake
 
 
 @pytest.fixture(scope="session")
 def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a finished tiny study. Tests read it and do not change it."""
+    """Folder of a finished tiny study with its own copy of the code. Tests leave it as they find it."""
     folder = tmp_path_factory.mktemp("tiny")
+    copy_code(folder)
     done = run_snakemake(folder)
     assert done.returncode == 0, done.stderr[-4000:]
     return folder

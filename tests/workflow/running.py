@@ -1,20 +1,38 @@
-"""Run the study's Snakefile in a folder of its own."""
+"""Run the study's Snakefile: from a copy of the code in the folder, or from the repository on a folder of its own."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests/tiny/config.yaml"
+CODE = ("Snakefile", "config.yaml", "config", "envs", "profiles", "scripts", "src", "workflow", "tests/tiny")
+"""What a run needs of the repository."""
+
+
+def copy_code(folder: Path) -> None:
+    """Put a copy of the code into a folder, so that a test can edit it and a study runs there as in a clone."""
+    for name in CODE:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy2(source, target)
 
 
 def command(folder: Path, config: Path | None = TINY) -> list[str]:
-    """Return the command that runs Snakemake in ``folder``, by default on the tiny study."""
-    words = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    words += ["--profile", str(ROOT / "profiles/default"), "--cores", "2"]
+    """Return the command that runs Snakemake in ``folder``, by default on the tiny study.
+
+    It runs the code that lies in the folder, or else the repository's.
+    """
+    code = folder if (folder / "Snakefile").exists() else ROOT
+    words = [sys.executable, "-m", "snakemake", "--snakefile", str(code / "Snakefile"), "--directory", str(folder)]
+    words += ["--profile", str(code / "profiles/default"), "--cores", "2"]
     return words + (["--configfile", str(config)] if config else [])
 
 
 def run_snakemake(folder: Path, *arguments: str, config: Path | None = TINY) -> subprocess.CompletedProcess:
-    """Run Snakemake in ``folder``, by default on the tiny study."""
+    """Run Snakemake in ``folder``, by default on the tiny study, until it ends."""
     return subprocess.run([*command(folder, config), *arguments], capture_output=True, text=True, check=False)

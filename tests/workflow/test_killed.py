@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from comparing import require_equal_runs
+from comparing import ABSOLUTE, largest_difference, require_equal_runs
 from running import ROOT, command, run_snakemake
 
 from capcortex.orphans import running_jobs, running_snakemakes
@@ -113,3 +114,29 @@ def test_a_second_run_is_refused_while_the_lock_stands(tmp_path: Path) -> None:
     assert re.search("lock", refused.stderr, re.I)
     unlock(tmp_path)
     assert run_snakemake(tmp_path, "--", "resources/miniature/truth/latents.nc").returncode == 0
+
+
+def test_image_sets_split_into_other_jobs_give_the_same_maps(tiny_study: Path, tmp_path: Path) -> None:
+    """The same betas, scored in jobs of two image sets in place of one job for all."""
+    subprocess.run(["cp", "-al", f"{tiny_study}/.", str(tmp_path)], check=True)
+    shutil.rmtree(tmp_path / ".snakemake")
+    shutil.copytree(tiny_study / ".snakemake", tmp_path / ".snakemake")
+    for folder in ("results/searchlight", "results/maps", "logs", "benchmarks", "results/provenance"):
+        shutil.rmtree(tmp_path / folder)
+    rules = tmp_path / "workflow/rules/common_maps.smk"
+    text = rules.read_text()
+    rules.unlink()  # a hard link
+    assert "SETS_PER_JOB = 10" in text
+    rules.write_text(text.replace("SETS_PER_JOB = 10", "SETS_PER_JOB = 2"))
+    done = run_snakemake(tmp_path, "--", "results/maps/caption/group_space-fsaverage.nc")
+    assert done.returncode == 0, done.stderr[-3000:]
+    # Six, three and three sets; the last job of a subject has what is left.
+    blocks = sorted(path.stem for path in (tmp_path / "results/searchlight").rglob("*.nc"))
+    assert blocks == [f"subj0{s}_block-0{b}" for s, last in ((1, 3), (2, 2), (3, 2)) for b in range(1, last + 1)]
+    made = sorted(
+        path.relative_to(tiny_study) for path in (tiny_study / "results/maps/caption").iterdir() if path.is_file()
+    )
+    assert len(made) == 3 * 3 + 3 + 3
+    differences = {str(path): largest_difference(tmp_path / path, tiny_study / path) for path in made}
+    print("largest differences:", differences)
+    assert max(differences.values()) < ABSOLUTE

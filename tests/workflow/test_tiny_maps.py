@@ -15,7 +15,8 @@ from running import ROOT, TINY, run_snakemake
 
 from capcortex.images import read_volume
 from capcortex.nsd import layout
-from capcortex.nsd.bookkeeping import read_own_image_sets, read_session_trials
+from capcortex.nsd.bookkeeping import read_session_trials
+from capcortex.nsd.image_sets import read_image_sets
 from capcortex.nsd.sessions import extract_session, volume_session
 from capcortex.tables import read_table
 
@@ -66,7 +67,7 @@ def test_maps_are_what_rsatoolbox_makes_of_the_raw_files(tiny_study: Path) -> No
     assert np.array_equal(np.flatnonzero(np.isfinite(found)), np.sort(centres))
 
     chosen = np.random.default_rng(1).choice(centres, 150, replace=False)
-    sets, labels = read_own_image_sets(results / "design/image_sets.tsv", subject)
+    sets, labels = read_image_sets([results / f"design/image_sets/{subject}.tsv"])
     with xr.open_dataset(results / "rdms/models/caption.nc", engine="h5netcdf") as file:
         model = file["rdm"].sel(image_set=labels).to_numpy()
     flat = np.zeros((len(sets[0]), usable.size))
@@ -92,7 +93,7 @@ def test_scores_agree_with_rsatoolbox_to_a_millionth_on_the_same_betas(tiny_stud
     mask, _ = read_volume(tiny_study / "resources/nsd" / layout.volume_file(subject, "brainmask"))
     every_voxel, members = get_volume_searchlight(mask, radius=RADIUS, threshold=0, truncate_at_boundary=True)
     sphere = dict(zip(every_voxel, members, strict=True))
-    sets, labels = read_own_image_sets(results / "design/image_sets.tsv", subject)
+    sets, labels = read_image_sets([results / f"design/image_sets/{subject}.tsv"])
     with xr.open_dataset(results / "rdms/models/caption.nc", engine="h5netcdf") as file:
         model = file["rdm"].sel(image_set=labels[1]).to_numpy()
     flat = np.zeros((len(sets[1]), mask.size))
@@ -112,7 +113,7 @@ def test_both_formats_of_the_volume_betas_hold_the_same(tiny_study: Path, tmp_pa
     paths = {suffix: nsd / layout.volume_betas("subj01", VERSION, 2, suffix=suffix) for suffix in ("nii.gz", "hdf5")}
     with h5py.File(paths["hdf5"]) as file:
         assert np.array_equal(file["betas"][:].T, np.asarray(nibabel.load(paths["nii.gz"]).dataobj))
-    trials = read_session_trials(tiny_study / "results/design/trials.tsv", "subj01", 2)
+    trials = read_session_trials(tiny_study / "results/design/trials/subj01.tsv", 2)
     extracted = []
     for suffix, path in paths.items():
         raw = volume_session(path, nsd / layout.volume_file("subj01", "brainmask"), len(trials))
@@ -193,19 +194,13 @@ def test_captions_shifted_by_one_image_are_not_found_on_the_maps(tiny_study: Pat
     with xr.open_dataset(results / "models/features/caption.nc", engine="h5netcdf") as file:
         features = file.load()
     features.assign(features=features["features"].roll(id73k=1)).to_netcdf(tmp_path / "shifted.nc", engine="h5netcdf")
-    image_sets = str(results / "design/image_sets.tsv")
-    script("compute_model_rdm").main(
-        features=str(tmp_path / "shifted.nc"),
-        image_sets=image_sets,
-        distance="correlation",
-        rdm=str(tmp_path / "rdm.nc"),
-    )
     subject = "subj02"
     script("score_searchlight").main(
         betas=str(results / f"betas/{subject}_space-func1pt8mm.nc"),
         mask=str(tiny_study / "resources/nsd" / layout.volume_file(subject, "brainmask")),
-        image_sets=image_sets,
-        model_rdms={"caption": str(results / "rdms/models/caption.nc"), "shifted": str(tmp_path / "rdm.nc")},
+        image_sets=str(results / f"design/image_sets/{subject}.tsv"),
+        features={"caption": str(results / "models/features/caption.nc"), "shifted": str(tmp_path / "shifted.nc")},
+        model_distances=["correlation", "correlation"],
         subject=subject,
         block=1,
         sets_per_job=10,
@@ -247,15 +242,6 @@ def plan(tiny_study: Path, tmp_path: Path, **changes: object) -> dict[str, int]:
     done = run_snakemake(tiny_study, "--dry-run", config=overlay)
     assert done.returncode == 0, done.stderr[-2000:]
     return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", done.stdout, re.M)}
-
-
-def test_one_more_mapped_model_is_scored_alone(tiny_study: Path, tmp_path: Path) -> None:
-    searchlight = {"models": ["caption", "categories"], "contrasts": [["caption", "categories"]], "radius": RADIUS}
-    planned = plan(tiny_study, tmp_path, searchlight=searchlight)
-    assert planned["score_searchlight"] == len(SUBJECTS)
-    assert planned["average_searchlight"] == planned["project_searchlight"] == 1
-    assert planned["compute_group_map"] == 2  # the model's own, and the contrast's
-    assert not {name for name in planned if "extract" in name or "miniature" in name or name == "average_repeats"}
 
 
 def test_without_mapped_models_nothing_is_read_of_the_volume(tiny_study: Path, tmp_path: Path) -> None:

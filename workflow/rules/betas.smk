@@ -1,6 +1,6 @@
 """Betas on the surface and in the volume: from single-trial sessions to one averaged response per image and unit.
 
-Needs: ?h.betas_sessionNN.mgh or betas_sessionNN.nii.gz (hdf5), brainmask.nii.gz, results/design/trials.tsv. Makes: results/betas, results/tables/data-quality.tsv.
+Needs: ?h.betas_sessionNN.mgh or betas_sessionNN.nii.gz (hdf5), brainmask.nii.gz, results/design. Makes: results/betas, results/tables/data-quality.tsv.
 """
 
 
@@ -8,7 +8,7 @@ rule extract_surface_session:
     """Z-score the single trials of one session at each vertex."""
     input:
         betas=session_betas,
-        trials=rules.check_design.output.trials,
+        trials=rules.tabulate_trials.output.trials,
     output:
         session=temp(
             "results/betas/sessions/{subject}_session-{session}_space-fsaverage.nc"
@@ -40,7 +40,7 @@ rule extract_volume_session:
     input:
         betas=session_volume_betas,
         mask=brain_mask,
-        trials=rules.check_design.output.trials,
+        trials=rules.tabulate_trials.output.trials,
     output:
         session=temp(
             "results/betas/sessions/{subject}_session-{session}_space-func1pt8mm.nc"
@@ -103,7 +103,8 @@ rule tabulate_data_quality:
     """Trials, voxels and vertices used of every subject, and how reliable their responses are."""
     input:
         **quality_files(),
-        trials=rules.check_design.output.trials,
+        trials=every_subject(rules.tabulate_trials.output.trials),
+        facts=rules.check_design.output.facts,
         volume_betas=(
             every_subject("results/betas/{subject}_space-func1pt8mm.nc")
             if "func1pt8mm" in SPACES_USED

@@ -1,6 +1,7 @@
 """What all rules share: the checked study, the files of NSD, and digests of the code that a script runs."""
 
 import functools
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from capcortex.nsd.sessions import (
     volume_extraction_memory_mb,
 )
 from capcortex.rsa.searchlight import searchlight_memory_mb
+from capcortex.tables import read_table
 from capcortex.text.models import SEEDED
 
 STUDY = load_study(config, STUDY_FOLDER)
@@ -44,7 +46,9 @@ def script_digest(script):
 
 def study_file(path):
     """A file of the study (a table, the truth) named in the config, from the study's own folder."""
-    return str(STUDY_FOLDER / path)
+    path = Path(path)
+    # Relative, so that a clone that was moved makes nothing anew.
+    return str(path) if path.is_absolute() else os.path.relpath(STUDY_FOLDER / path)
 
 
 def nsd_file(key):
@@ -236,6 +240,13 @@ def fsaverage_surfaces():
         Path(path).exists() for path in paths
     )
     return paths if at_hand else []
+
+
+def encoder_of_model(wildcards):
+    """What of a model's sentence encoder enters its features; nothing for models without one."""
+    row = STUDY.encoder_row(wildcards.model)
+    wanted = ("encoder", "source", "revision", "coco_captions")
+    return None if row is None else {key: row[key] for key in wanted}
 
 
 def own_model_file(wildcards):

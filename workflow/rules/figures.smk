@@ -110,7 +110,7 @@ rule plot_captions:
     input:
         captions=rules.prepare_captions.output.captions,
         features=f"results/models/features/{STUDY.sentinel_models[0]}.nc",
-        image_sets=rules.draw_image_sets.output.image_sets,
+        image_sets=EVERY_IMAGE_SET,
         brick=image_brick(),
     output:
         pdf=report(

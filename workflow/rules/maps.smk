@@ -1,6 +1,6 @@
 """Maps of the cortex: searchlight RSA in each subject's volume, projected to fsaverage, tested over subjects.
 
-Needs: results/betas in func1pt8mm, results/rdms/models, brainmask, transforms. Makes: results/searchlight, results/maps.
+Needs: results/betas in func1pt8mm, results/models/features, results/design/image_sets, brainmask, transforms. Makes: results/searchlight, results/maps.
 """
 
 
@@ -10,12 +10,10 @@ rule score_searchlight:
         betas="results/betas/{subject}_space-func1pt8mm.nc",
         mask=brain_mask,
         image_sets=rules.draw_image_sets.output.image_sets,
-        models=lambda wildcards: expand(
-            rules.compute_model_rdm.output.rdm, model=wildcards.batch.split("+")
+        # Features, not RDMs: these are of the image sets of all subjects, and scores are costly.
+        features=lambda wildcards: expand(
+            rules.embed_model.output.features, model=wildcards.batch.split("+")
         ),
-        # Nothing is compared with brains as long as captions and objects do not fit together.
-        # Its time does not matter: a sentinel made anew changes no score, and these are costly.
-        sentinel=ancient(rules.check_sentinel.output.sentinel),
     output:
         scores=f"{SEARCHLIGHT_SETS}/{{batch}}/{{subject}}_block-{{block}}.nc",
     log:
@@ -31,6 +29,9 @@ rule score_searchlight:
         disk_mb=lambda wildcards, input: 10 + int(0.1 * input.size_mb),
     params:
         models=lambda wildcards: wildcards.batch.split("+"),
+        model_distances=lambda wildcards: [
+            STUDY.model_row(model)["distance"] for model in wildcards.batch.split("+")
+        ],
         sets_per_job=SETS_PER_JOB,
         radius=STUDY.config["searchlight"]["radius"],
         least_share=STUDY.config["searchlight"]["least_share"],
@@ -51,6 +52,9 @@ rule average_searchlight:
             nsd_file(layout.volume_file(subject, "brainmask"))
             for subject in STUDY.subject_names
         ],
+        # No map of a brain is made as long as captions and objects do not fit together. The scores above do not wait: a sentinel
+        # made anew changes none of them.
+        sentinel=rules.check_sentinel.output.sentinel,
     output:
         r=every_subject("results/maps/{{model}}/{subject}_space-func1pt8mm_r.nii.gz"),
         sd=every_subject("results/maps/{{model}}/{subject}_space-func1pt8mm_sd.nii.gz"),

@@ -3,9 +3,14 @@
 Makes: resources/nsd (what a reader of NSD sees), resources/miniature (the planted truth, read only by the final check).
 """
 
-MINIATURE_SESSIONS = {
-    subject: STUDY.subject_row(subject)["sessions"] for subject in STUDY.subject_names
-}
+# Of all subjects in the table, not only of those that the study uses: leaving one out makes up nothing anew.
+MINIATURE_SESSIONS = (
+    read_table(
+        study_file(STUDY.config["subjects_table"]), columns=["subject", "sessions"]
+    )
+    .set_index("subject")["sessions"]
+    .to_dict()
+)
 
 if STUDY.config["source"] == "miniature":
     # What shapes the brains is a parameter, so that another check in the truth file makes no new brains.
@@ -25,7 +30,7 @@ if STUDY.config["source"] == "miniature":
             design=nsd_file(layout.EXPERIMENT_DESIGN),
             stimuli=nsd_file(layout.STIMULUS_TABLE),
             responses=[
-                nsd_file(layout.responses(subject)) for subject in STUDY.subject_names
+                nsd_file(layout.responses(subject)) for subject in MINIATURE_SESSIONS
             ],
             captions=[
                 nsd_file(layout.annotations("captions", split))
@@ -107,7 +112,7 @@ if STUDY.config["source"] == "miniature":
     WITH_TWINS = (
         STUDY.subject_names
         if STUDY.config["volume_betas"] == "hdf5"
-        else STUDY.subject_names[:1]
+        else [min(MINIATURE_SESSIONS)]
     )
     # One rule for each subject, because an output list cannot depend on a wildcard and subjects differ in their sessions.
     for _subject in STUDY.subject_names:

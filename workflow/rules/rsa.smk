@@ -1,6 +1,6 @@
 """Representational similarity analysis of models and regions on the shared image sets.
 
-Needs: results/betas, results/models/features, results/design/image_sets.tsv. Makes: results/rdms, results/rsa, results/tables.
+Needs: results/betas, results/models/features, results/design/image_sets. Makes: results/rdms, results/rsa, results/tables.
 """
 
 
@@ -8,7 +8,7 @@ rule compute_model_rdm:
     """Dissimilarities of the images of every set under one model."""
     input:
         features=rules.embed_model.output.features,
-        image_sets=rules.draw_image_sets.output.image_sets,
+        image_sets=EVERY_IMAGE_SET,
     output:
         rdm="results/rdms/models/{model}.nc",
     log:
@@ -37,7 +37,10 @@ rule compute_roi_rdm:
     """Dissimilarities of the images of every set in each region of a subject."""
     input:
         betas="results/betas/{subject}_space-{space}.nc",
-        image_sets=rules.draw_image_sets.output.image_sets,
+        image_sets=[
+            rules.draw_image_sets.output.image_sets,
+            rules.draw_shared_image_sets.output.image_sets,
+        ],
         labels=roi_labels,
         names=roi_names,
         indices=roi_indices,

@@ -71,7 +71,7 @@ rule embed_model:
         model=lambda wildcards: {
             key: STUDY.model_row(wildcards.model)[key] for key in ("model", "builder")
         },
-        encoder=lambda wildcards: STUDY.encoder_row(wildcards.model),
+        encoder=encoder_of_model,
         seed=lambda wildcards: (
             STUDY.config["seed"]
             if STUDY.model_row(wildcards.model)["builder"] in SEEDED
@@ -91,13 +91,15 @@ rule check_sentinel:
     input:
         captions=f"results/models/features/{STUDY.sentinel_models[0]}.nc",
         categories=f"results/models/features/{STUDY.sentinel_models[1]}.nc",
-        image_sets=rules.draw_image_sets.output.image_sets,
+        image_sets=EVERY_IMAGE_SET,
     output:
         sentinel="results/sentinel.tsv",
     log:
         "logs/check_sentinel/check_sentinel.log",
     benchmark:
         "benchmarks/check_sentinel/check_sentinel.tsv"
+    # Ahead of other jobs that are ready: it can stop the study.
+    priority: 100
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -1,26 +1,23 @@
 """Which image was on the screen in which trial, and which images can be analysed: read from NSD's own files.
 
-Facts that must hold in any NSD-shaped dataset (the miniature, a local copy, the bucket) are checked on every run; the
-counts of the real dataset stand in ``config/acceptance_nsd.tsv`` and are checked when the config names that table.
+What must hold in any NSD-shaped dataset (the miniature, a local copy) is checked on every run, before a subject's betas are read.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from capcortex.files import remedy
 from capcortex.ids import Ids, as_ids, from_nsd_id, unique_ids
-from capcortex.seeds import random_generator
 from capcortex.tables import read_table
 
 REPEATS = 3
 """Times that NSD shows an image when a subject completes all sessions; the analyses use images shown so often."""
 
 N_SUBJECTS = 8
-FACTS_OF_ALL_SUBJECTS = ("trials_of_all_subjects", "images_seen_by_any_subject", "shared_images_three_times_by_all")
 TRIAL_COLUMNS = ["subject", "session", "trial", "id73k", "id10k", "showing", "showings"]
 
 
@@ -121,13 +118,53 @@ def read_trials(path: str | Path, subject: str) -> pd.DataFrame:
         }
     )
     trials["trial"] = trials.groupby("session").cumcount() + 1
-    trials["showing"] = trials.groupby("id73k").cumcount() + 1
-    trials["showings"] = trials.groupby("id73k")["id73k"].transform("size")
-    return trials[TRIAL_COLUMNS]
+    return _number_showings(trials)
 
 
-def read_session_trials(path: str | Path, subject: str, session: int) -> pd.DataFrame:
-    """Read the rows of one session from ``trials.tsv``, the table of all subjects' trials, in their order.
+def choose_sessions(trials: pd.DataFrame, *, sessions: int, trials_per_session: int) -> pd.DataFrame:
+    """Keep the first sessions of a subject, as many as the subjects table says, and count showings within them.
+
+    Parameters
+    ----------
+    trials
+        One subject's rows of `read_trials`: all recorded sessions.
+    sessions, trials_per_session
+        What the subjects table says. Fewer sessions than were recorded may be used.
+
+    Returns
+    -------
+    DataFrame
+        As from `read_trials`.
+
+    Raises
+    ------
+    ValueError
+        If the table names more sessions than were recorded, or a session has another number of trials; the message names
+        both numbers.
+    """
+    subject, recorded = trials["subject"].iloc[0], int(trials["session"].max())
+    table = f"{subject}: the subjects table (config key subjects_table) says"
+    if sessions > recorded:
+        raise ValueError(
+            f"{table} sessions {sessions}, responses.tsv records {recorded}: write {recorded}, or fewer to use the first ones"
+        )
+    chosen = trials[trials["session"] <= sessions]
+    for session, count in chosen.groupby("session").size().items():
+        if count != trials_per_session:
+            raise ValueError(
+                f"{table} trials_per_session {trials_per_session}, session {session} in responses.tsv has {count}"
+            )
+    return _number_showings(chosen)
+
+
+def _number_showings(trials: pd.DataFrame) -> pd.DataFrame:
+    """Count the showings of each image in one subject's trials, which are in the order in which they happened."""
+    images = trials.groupby("id73k")["id73k"]
+    return trials.assign(showing=images.cumcount() + 1, showings=images.transform("size"))[TRIAL_COLUMNS]
+
+
+def read_session_trials(path: str | Path, session: int) -> pd.DataFrame:
+    """Read the rows of one session from a subject's table of trials, in their order.
 
     Raises
     ------
@@ -135,11 +172,9 @@ def read_session_trials(path: str | Path, subject: str, session: int) -> pd.Data
         If the table has no trial of that session.
     """
     trials = read_table(path, columns=TRIAL_COLUMNS)
-    rows = trials[(trials["subject"] == subject) & (trials["session"] == session)]
+    rows = trials[trials["session"] == session]
     if rows.empty:
-        raise ValueError(
-            f"{path}: no trial of {subject}, session {session}; make it anew: rm '{path}', run snakemake again"
-        )
+        raise ValueError(f"{path}: no trial of session {session}; {remedy(path)}")
     return rows
 
 
@@ -253,12 +288,12 @@ def _require_same_set(left: NDArray[np.int64], right: NDArray[np.int64], left_na
 
 
 def seen_three_times(trials: pd.DataFrame) -> Ids:
-    """Return the images that a subject saw exactly three times in the recorded sessions, ascending.
+    """Return the images that a subject saw exactly three times in these trials, ascending.
 
     Parameters
     ----------
     trials
-        One subject's rows of `read_trials`.
+        One subject's trials, columns `TRIAL_COLUMNS`.
     """
     counts = trials["id73k"].value_counts()
     return np.sort(as_ids(counts.index[counts == REPEATS].to_numpy()))
@@ -271,203 +306,3 @@ def seen_three_times_by_all(trials: pd.DataFrame) -> Ids:
     for images in per_subject[1:]:
         common = np.intersect1d(common, images)
     return common
-
-
-def draw_image_sets(images: Ids, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw disjoint sets of images without replacement; the remainder is not used.
-
-    Parameters
-    ----------
-    images
-        ``id73k``, each once. Their order does not matter.
-    size
-        Images in a set.
-    rng
-        Source of the draw.
-
-    Returns
-    -------
-    ndarray of shape (n_images // size, size), int64
-        ``id73k``, ascending within a set.
-    """
-    pool = np.sort(unique_ids(images))
-    drawn = rng.permutation(pool)[: pool.size // size * size].reshape(-1, size)
-    return np.sort(drawn, axis=1)
-
-
-def count_facts(design: ExperimentDesign, trials: pd.DataFrame, stimuli: pd.DataFrame) -> pd.DataFrame:
-    """Count what an acceptance table can state about a dataset.
-
-    Returns
-    -------
-    DataFrame with columns
-        ``fact`` (a name), ``subject`` (or ``all``), ``found`` (int).
-    """
-    rows: list[tuple[str, str, int]] = [
-        ("images_in_stimulus_table", "all", len(stimuli)),
-        ("first_shared_id73k", "all", int(design.shared[0])),
-        ("last_shared_id73k", "all", int(design.shared[-1])),
-        ("shared_images", "all", design.shared.size),
-        ("trials_of_all_subjects", "all", len(trials)),
-        ("images_seen_by_any_subject", "all", trials["id73k"].nunique()),
-        ("shared_images_three_times_by_all", "all", np.isin(seen_three_times_by_all(trials), design.shared).sum()),
-    ]
-    for subject, own in trials.groupby("subject"):
-        name = str(subject)
-        showings = own["id73k"].value_counts()
-        shared = showings[showings.index.isin(design.shared)]
-        rows += [
-            ("first_trial_id73k", name, int(own["id73k"].iloc[0])),
-            ("first_trial_id10k", name, int(own["id10k"].iloc[0])),
-            ("sessions", name, int(own["session"].max())),
-            ("trials", name, len(own)),
-            ("images_at_least_once", name, len(showings)),
-            ("images_at_least_twice", name, int((showings >= 2).sum())),
-            ("images_three_times", name, int((showings == REPEATS).sum())),
-            ("shared_at_least_once", name, len(shared)),
-            ("shared_three_times", name, int((shared == REPEATS).sum())),
-        ]
-    return pd.DataFrame(rows, columns=["fact", "subject", "found"]).astype({"found": int})
-
-
-def require_facts(found: pd.DataFrame, expected: pd.DataFrame, *, table: str) -> None:
-    """Compare counted facts with a table of expected ones and stop at the first difference.
-
-    Parameters
-    ----------
-    found
-        From `count_facts`.
-    expected
-        Columns ``fact``, ``subject``, ``expected``. Rows of subjects that the study does not use are passed over,
-        and so is what only all eight subjects together show (`FACTS_OF_ALL_SUBJECTS`) when it does not use all eight.
-    table
-        Name of the file with the expectations, for the message.
-
-    Raises
-    ------
-    ValueError
-        Naming the fact, the subject, both numbers, and the table.
-    """
-    have = {(row["fact"], row["subject"]): row["found"] for row in found.to_dict("records")}
-    subjects = set(found["subject"])
-    for row in expected.to_dict("records"):
-        fact, subject = row["fact"], row["subject"]
-        if subject not in subjects or (fact in FACTS_OF_ALL_SUBJECTS and len(subjects) <= N_SUBJECTS):
-            continue
-        if (fact, subject) not in have:
-            raise ValueError(f"{table}: fact {fact} of {subject} is not one that is counted")
-        if have[fact, subject] != row["expected"]:
-            raise ValueError(
-                f"{fact} of {subject}: found {have[fact, subject]} in the files, {table} says {row['expected']}"
-            )
-
-
-def require_subjects_table(
-    trials: pd.DataFrame, subjects: list[dict[str, Any]], image_set_size: int, shared_image_sets: int
-) -> None:
-    """Check that the study's subjects table, which shapes the graph, fits the files.
-
-    Parameters
-    ----------
-    trials
-        Trials of all subjects used, rows of `read_trials`.
-    subjects
-        Rows of the subjects table: ``subject``, ``sessions``, ``trials_per_session``, ``image_sets``.
-    image_set_size, shared_image_sets
-        Keys of the config.
-
-    Raises
-    ------
-    ValueError
-        Naming subject, column, the value in the table and the value in the files, for the first difference.
-    """
-    for row in subjects:
-        own = trials[trials["subject"] == row["subject"]]
-        per_session = own.groupby("session").size()
-        found = {
-            "sessions": int(own["session"].max()),
-            "trials_per_session": int(per_session.iloc[0]),
-            "image_sets": seen_three_times(own).size // image_set_size,
-        }
-        for key, value in found.items():
-            if row[key] != value:
-                raise ValueError(
-                    f"{row['subject']}: the subjects table (config key subjects_table) says {key} {row[key]}, "
-                    f"the files have {value}"
-                )
-        if per_session.nunique() != 1:
-            odd = per_session[per_session != per_session.iloc[0]].index[0]
-            raise ValueError(
-                f"{row['subject']}: session {odd} has {per_session[odd]} trials, session 1 {per_session.iloc[0]}"
-            )
-    available = seen_three_times_by_all(trials).size // image_set_size
-    if available != shared_image_sets:
-        raise ValueError(
-            f"config key shared_image_sets is {shared_image_sets}; "
-            f"the images that these subjects all saw three times give {available}: set it to {available}"
-        )
-
-
-def tabulate_image_sets(trials: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
-    """Draw each subject's image sets, and the shared sets of images that all subjects saw three times.
-
-    Parameters
-    ----------
-    trials
-        Trials of all subjects used, rows of `read_trials`.
-    size
-        Images in a set.
-    seed
-        The study's seed. A subject's sets depend on the seed, the subject's images and nothing else.
-
-    Returns
-    -------
-    DataFrame with columns
-        ``image_set`` (``subj01-001`` .., ``shared-001`` ..), ``subject`` (``all`` for shared sets), ``id73k``.
-    """
-    pools = {str(subject): seen_three_times(rows) for subject, rows in trials.groupby("subject")}
-    pools["all"] = seen_three_times_by_all(trials)
-    parts = []
-    for subject, images in pools.items():
-        name = "shared" if subject == "all" else subject
-        for number, ids in enumerate(
-            draw_image_sets(images, size, random_generator(seed, "image-sets", name)), start=1
-        ):
-            parts.append(pd.DataFrame({"image_set": f"{name}-{number:03d}", "subject": subject, "id73k": ids}))
-    if not parts:
-        most = max(images.size for images in pools.values())
-        raise ValueError(
-            f"no set of {size} images can be drawn: at most {most} were seen three times (config key image_set_size)"
-        )
-    return pd.concat(parts, ignore_index=True)
-
-
-def read_image_sets(path: str | Path, subject: str | None = None) -> tuple[NDArray[np.int64], list[str]]:
-    """Read image sets from ``image_sets.tsv``.
-
-    Parameters
-    ----------
-    path
-        The table of `tabulate_image_sets`.
-    subject
-        Take the sets of this subject and the shared ones; None takes all sets.
-
-    Returns
-    -------
-    image_sets : ndarray of shape (n_sets, size), int64
-        ``id73k``.
-    labels : list of str
-        Name of each set.
-    """
-    table = read_table(path, columns=["image_set", "subject", "id73k"])
-    if subject is not None:
-        table = table[table["subject"].isin([subject, "all"])]
-    groups = {str(label): rows["id73k"].to_numpy() for label, rows in table.groupby("image_set", sort=False)}
-    return np.array(list(groups.values()), dtype=np.int64), list(groups)
-
-
-def read_own_image_sets(path: str | Path, subject: str) -> tuple[NDArray[np.int64], list[str]]:
-    """Read a subject's own image sets, without the shared ones; see `read_image_sets`."""
-    sets, labels = read_image_sets(path, subject)
-    own = [number for number, label in enumerate(labels) if label.startswith(f"{subject}-")]
-    return sets[own], [labels[number] for number in own]

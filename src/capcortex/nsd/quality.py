@@ -28,9 +28,10 @@ BIN = 0.05
 QUALITY_COLUMNS = {
     "subject": "subject",
     "incomplete_data": "policy for voxels and vertices not measured in all sessions: exclude or nanmean",
-    "sessions": "sessions recorded",
-    "trials": "stimulus trials recorded",
-    "images": "different images shown",
+    "sessions_recorded": "sessions that responses.tsv records",
+    "sessions": "sessions used, the first ones: the subjects table can name fewer",
+    "trials": "stimulus trials of the sessions used",
+    "images": "different images shown in them",
     "images_used": "images shown three times, which the analyses use",
     "images_left_out": "images shown fewer times",
     "images_shown_twice": "images shown twice",
@@ -216,14 +217,19 @@ def read_surface_units(betas: str | Path, *, nsdgeneral: list[Path], ncsnr: list
 
 
 def tabulate_quality(
-    trials: pd.DataFrame, volume: Mapping[str, UnitQuality], surface: Mapping[str, UnitQuality]
+    trials: pd.DataFrame,
+    sessions_recorded: Mapping[str, int],
+    volume: Mapping[str, UnitQuality],
+    surface: Mapping[str, UnitQuality],
 ) -> pd.DataFrame:
     """Tabulate the data quality of each subject.
 
     Parameters
     ----------
     trials
-        Trials of all subjects, columns ``bookkeeping.TRIAL_COLUMNS``.
+        Trials of all subjects in the sessions used, columns ``bookkeeping.TRIAL_COLUMNS``.
+    sessions_recorded
+        Sessions that each subject's ``responses.tsv`` records, of which the trials may be the first ones only.
     volume, surface
         From `read_volume_units` and `read_surface_units`, for each subject; empty when the study does not use that space.
 
@@ -243,7 +249,7 @@ def tabulate_quality(
     rows: list[dict[str, Any]] = []
     for name, own in trials.groupby("subject", sort=False):
         subject = str(name)
-        row: dict[str, Any] = {"subject": subject} | _count_trials(own)
+        row: dict[str, Any] = {"subject": subject, "sessions_recorded": sessions_recorded[subject]} | _count_trials(own)
         for units_of, plural in ((volume, "voxels"), (surface, "vertices")):
             if subject in units_of:
                 units = units_of[subject]
@@ -251,7 +257,7 @@ def tabulate_quality(
                     units.id73k,
                     seen_three_times(own),
                     left_name=f"betas of {subject}, {plural}",
-                    right_name=f"images that {subject} saw {REPEATS} times (trials.tsv)",
+                    right_name=f"images that {subject} saw {REPEATS} times (results/design/trials)",
                 )
                 policy = row.setdefault("incomplete_data", units.incomplete_data)
                 if units.incomplete_data != policy:

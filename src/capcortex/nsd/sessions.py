@@ -289,7 +289,7 @@ def extract_session(raw: RawSession, trials: pd.DataFrame, output: Path) -> None
     raw
         The session.
     trials
-        The session's rows of ``trials.tsv`` in order.
+        The session's rows of the subject's table of trials in order.
     output
         netCDF: ``z`` (trial, vertex or voxel), int16 steps of 0.001, missing where a unit was not measured in this session;
         ``id73k`` (trial); ``i``, ``j``, ``k`` (voxel), 0-based indices in the volume.

@@ -122,6 +122,28 @@ def subrdms_of_sets(rdm: xr.DataArray, image_sets: NDArray[np.int64], labels: li
     return _as_dataset(np.array(vectors), image_sets, labels, "given")
 
 
+def rdms_of_model(
+    features: xr.Dataset, image_sets: NDArray[np.int64], labels: list[str], distance: str, *, what: str
+) -> xr.Dataset:
+    """RDM of each image set under a model: distances of its ``features``, or cut out of the ``rdm`` that it brings.
+
+    Parameters
+    ----------
+    features
+        File of a model: ``features`` (id73k, feature), or ``rdm`` (id73k, id73k_2), for which ``distance`` is not used.
+    image_sets, labels, distance, what
+        As for `rdms_of_sets`.
+
+    Returns
+    -------
+    Dataset
+        As `rdms_of_sets`.
+    """
+    if "rdm" in features:
+        return subrdms_of_sets(features["rdm"].load(), image_sets, labels, what=what)
+    return rdms_of_sets(features["features"].load(), image_sets, labels, distance, what=what)
+
+
 def undefined_rdms(image_sets: NDArray[np.int64], labels: list[str], distance: str) -> xr.Dataset:
     """RDMs of a region that a subject does not have: as `rdms_of_sets`, every pair NaN."""
     vectors = np.full((len(labels), n_pairs(image_sets.shape[1])), np.nan)

@@ -1,0 +1,18 @@
+"""Draw the disjoint sets of images that all subjects saw three times."""
+
+import pandas as pd
+
+from capcortex.jobs import job
+from capcortex.nsd.bookkeeping import TRIAL_COLUMNS
+from capcortex.nsd.image_sets import draw_shared_sets
+from capcortex.tables import read_table, write_table
+
+if __name__ == "__main__":
+    with job(snakemake):
+        table = draw_shared_sets(
+            pd.concat([read_table(path, columns=TRIAL_COLUMNS) for path in snakemake.input.trials]),
+            n_sets=snakemake.params.n_sets,
+            size=snakemake.params.image_set_size,
+            seed=snakemake.params.seed,
+        )
+        write_table(table, snakemake.output.image_sets)
