@@ -7,13 +7,19 @@ BIN := .venv/bin
 CONFIG ?=
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/default --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: study test test-slow lint format bench subjects unlock clean
+.PHONY: study check-config test test-slow lint format bench subjects unlock clean
 
 study: .venv/study
 	$(SNAKEMAKE)
 	@# Every job renews a file of results/provenance, and with it the folder's time.
 	@test results/report.html -nt results/provenance || $(SNAKEMAKE) --quiet all --report results/report.html
 	@$(BIN)/python -m capcortex.verdict
+
+# Is the config right, what would the study be, and is every file there that it reads? Runs nothing.
+check-config: .venv/study
+	@$(BIN)/python -m capcortex.config $(CONFIG)
+	@plan=$$($(SNAKEMAKE) --dry-run --quiet host progress reason rules 2>&1) || { echo "$$plan"; exit 1; }
+	@echo "Every file that the study reads is there, or the study makes it."
 
 test: .venv/dev
 	$(BIN)/python -m pytest

@@ -152,8 +152,11 @@ def test_regions_read_the_files_of_their_space_and_no_others(space: str, needed:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"sead": 3}, ["unknown key 'sead'", "'seed'"]),
-        ({"image_set_size": "many"}, ["image_set_size", "many", "Images in one image set"]),
+        ({"sead": 3}, ["changed.yaml:1: sead: unknown key", "'seed'"]),
+        (
+            {"image_set_size": "many"},
+            ["changed.yaml:1: image_set_size: found 'many'", "a whole number, from 4", "Images in one image set"],
+        ),
         ({"models": ["caption", "captoin"]}, ["captoin", "caption", "config/models.tsv"]),
         ({"subjects": ["subj01", "subj09"]}, ["subjects", "subj09"]),
         ({"encoder": "all-mpnet"}, ["all-mpnet", "all-mpnet-base-v2"]),
