@@ -80,34 +80,38 @@ def _read_layer(path: Path) -> Layer:
         text = text.expandtabs()
     except ValueError:
         from_json = None
+    try:
+        values, lines = _parse(text, name)
+    except ConfigError:
+        raise
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = name if mark is None else f"{name}:{mark.line + 1}"
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        tabs = "; indent with spaces, not with tabs" if r"'\t'" in problem else ""
+        raise ConfigError(f"{where}: not valid YAML: {problem}{tabs}") from error
+    return Layer(name, values if from_json is None else from_json, lines)
+
+
+def _parse(text: str, name: str) -> tuple[dict[Any, Any], dict[KeyPath, int]]:
+    """Return values and lines of a YAML text that is a mapping and sets no key twice."""
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             found = {yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}.get(type(node), "nothing")
             raise ConfigError(f"{name}: found {found}, expected keys with values, as in config.yaml")
-        twice = list(_repeated_keys(node, ()))
+        twice = [
+            f"{name}:{second}: {': '.join(keys)}: set twice in this file, first on line {first}; leave one out"
+            for keys, first, second in _repeated_keys(node, ())
+        ]
         if twice:
-            raise ConfigError(
-                "\n".join(
-                    f"{name}:{second}: {': '.join(keys)}: set twice in this file, first on line {first}; leave one out"
-                    for keys, first, second in twice
-                )
-            )
+            raise ConfigError("\n".join(twice))
         values = loader.construct_document(node)
         # Constructing has put the keys of merges (<<) among the mapping's own.
-        lines = dict(_lines(node, (), loader))
-    except (yaml.YAMLError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        mark = getattr(error, "problem_mark", None)
-        where = name if mark is None else f"{name}:{mark.line + 1}"
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        tabs = "; indent with spaces, not with tabs" if r"'\t'" in problem else ""
-        raise ConfigError(f"{where}: not valid YAML: {problem}{tabs}") from error
+        return values, dict(_lines(node, (), loader))
     finally:
         loader.dispose()
-    return Layer(name, values if from_json is None else from_json, lines)
 
 
 def _repeated_keys(node: yaml.Node, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int, int]]:

@@ -671,6 +671,38 @@ def drop_block(lines, key):
     return kept
 
 
+def test_wrong_names_in_lists_are_named_with_their_own_lines(config, here):
+    text = """models:
+  - caption
+  - captoin
+subjects: [subj01, subj02,
+  subj09]
+searchlight:
+  contrasts:
+    - [caption,
+       categoreis]
+rois:
+  floc-face: [OFA]
+encoder: all-mpnet
+"""
+    (here / "over.yaml").write_text(text)
+    files = [ROOT / "config.yaml", "over.yaml"]
+    lines = errors_of(merge_layers(read_layers(files)), files=files)
+    for line, (place, near) in zip(
+        lines,
+        [
+            ("over.yaml:3: models: item 2: 'captoin'", "nearest: 'caption'"),
+            ("over.yaml:5: subjects: item 3: found 'subj09'", "`subj08`"),
+            ("over.yaml:9: searchlight: contrasts: item 1: item 2: 'categoreis'", "nearest: 'categories'"),
+            ("over.yaml:11: rois: floc-face: 'floc-face'", "nearest: 'floc-faces'"),
+            ("over.yaml:12: encoder: 'all-mpnet'", "nearest: 'all-mpnet-base-v2'"),
+        ],
+        strict=True,
+    ):
+        assert line.startswith(place)
+        assert near in line
+
+
 def test_value_of_the_command_line_is_said_to_be_one(config):
     config["searchlight"] |= {"radius": "3"}
     (line,) = errors_of(config, files=[ROOT / "config.yaml"])
@@ -687,6 +719,10 @@ def test_missing_key_is_placed_in_the_first_file_that_could_hold_it(config, here
     holder = (here / "config.yaml").read_text().splitlines().index("searchlight:") + 1
     assert projection.startswith("config.yaml: projection: missing, expected `matlab`")
     assert radius.startswith(f"config.yaml:{holder}: searchlight: radius: missing, expected a number, above 1")
+    # With --replace-workflow-config the first file, which has the key, does not count.
+    (here / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+    *_, place = locate({"seed": 3}, ("projection",), read_layers(files))
+    assert place == "over.yaml"
 
 
 @pytest.mark.parametrize(
@@ -703,6 +739,7 @@ def test_missing_key_is_placed_in_the_first_file_that_could_hold_it(config, here
         ),
         ("a: 1\n---\nb: 2\n", ["2: not valid YAML: "]),
         ("a: 2020-13-45\n", [" not valid YAML: month"]),
+        ("a: \x01\n", [" not valid YAML: unacceptable character #x0001"]),
         ("- seed\n", [" found a list, expected keys with values"]),
         ("seed\n", [" found a single value, expected keys"]),
         ("# seed: 1\n", [" found nothing, expected keys"]),
