@@ -7,7 +7,7 @@ BIN := .venv/bin
 CONFIG ?=
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/default --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: study test test-slow lint format bench subjects unlock clean
+.PHONY: study check-config test test-slow lint format bench subjects unlock clean
 
 study: .venv/study
 	$(SNAKEMAKE)
@@ -17,6 +17,12 @@ study: .venv/study
 	@# Extracted sessions are left only where Snakemake was killed between averaging them and dropping them.
 	@test -z "$$(ls results/betas/sessions 2>/dev/null)" || $(SNAKEMAKE) --quiet all --delete-temp-output
 	@$(BIN)/python -m capcortex.verdict
+
+# Is the config right, what would the study be, and is every file there that it reads? Runs nothing.
+check-config: .venv/study
+	@$(BIN)/python -m capcortex.config $(CONFIG)
+	@plan=$$($(SNAKEMAKE) --dry-run --quiet host progress reason rules 2>&1) || { echo "$$plan"; exit 1; }
+	@echo "Every file that the study reads is there, or the study makes it."
 
 test: .venv/dev
 	$(BIN)/python -m pytest

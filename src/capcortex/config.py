@@ -1,28 +1,29 @@
 """The study as configured: ``config.yaml`` checked against its schema, and the tables that it names.
 
 What shapes the graph (subjects, sessions, image sets, models) is here before any job has run, so that the whole graph can be
-planned offline.
+planned offline. ``python -m capcortex.config [overlay ...]``, in the study's folder, checks a config and says what it means.
 """
 
-import difflib
-import re
-import string
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pandas as pd
 import yaml
 
+from capcortex import __version__
+from capcortex.config_checks import (
+    MINIATURE_FOLDER,
+    NUMBERS_OF_SUBJECTS,
+    find_disagreements,
+    find_unknown_names,
+    read_tables,
+)
+from capcortex.config_files import ConfigError, KeyPath, locate, merge_layers, read_layers
+from capcortex.config_schema import Renamed, find_problems, is_set
 from capcortex.nsd import layout
-from capcortex.rsa.rdm import DISTANCES
-from capcortex.tables import read_table
-from capcortex.text.models import BUILDERS, NEED_ENCODER, NEED_FILE
-
-MINIATURE_FOLDER = "resources/miniature/"
-"""What the miniature's rules make beside NSD's tree; it says nothing about real images."""
 
 CONTRAST = "_minus_"
 """Joins the names of two models in the name of their contrast; names of models have hyphens only."""
@@ -31,10 +32,10 @@ BATCH = "+"
 LONGEST_BATCH = 200
 """Characters in the name of a batch, which is the name of a folder."""
 
-SUBJECT_COLUMNS = ["subject", "sessions", "trials_per_session", "image_sets"]
-MODEL_COLUMNS = ["model", "builder", "encoder", "path", "distance", "label", "description"]
-ATLAS_COLUMNS = ["atlas", "defined_on", "surface", "volume", "names", "description"]
-ENCODER_COLUMNS = ["encoder", "source", "revision", "coco_captions", "licence"]
+RENAMED = {
+    ("incomplete_vertices",): Renamed(("incomplete_data",), "0.1.0", "it holds for voxels too; its values are the same")
+}
+"""Keys of older versions: a config that has one is told the new key."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def _row(table: pd.DataFrame, key: str, value: str) -> dict[str, Any]:
     return {str(k): None if pd.isna(v) else (v.item() if hasattr(v, "item") else v) for k, v in row.items()}
 
 
-def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
+def load_study(config: Mapping[str, Any], root: str | Path, files: Sequence[str | Path] = ()) -> Study:
     """Check a configuration and read the tables that it names.
 
     Parameters
@@ -177,153 +178,42 @@ def load_study(config: Mapping[str, Any], root: str | Path) -> Study:
         ``config.yaml`` after overlays.
     root
         Folder of the study; paths of tables are relative to it.
+    files
+        The files that were merged into ``config``, a later one over an earlier one; errors name their lines.
 
     Raises
     ------
-    ValueError
-        Naming the key, the value found and what is allowed, and for an unknown key the nearest known one.
+    ConfigError
+        A ValueError with a line for everything that is wrong: file and line, key, what was found, what is expected, and for
+        an unknown key or name the nearest known one.
     """
+    layers = read_layers(files)
     root = Path(root)
     schema = yaml.safe_load((root / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
-    check_config(config, schema)
+    problems = find_problems(config, schema, RENAMED, __version__)
+    wrong = [problem.path for problem in problems]
 
-    subjects = read_table(root / config["subjects_table"], columns=SUBJECT_COLUMNS)
-    models = read_table(root / config["models_table"], columns=MODEL_COLUMNS)
-    encoders = read_table(root / config["encoders_table"], columns=ENCODER_COLUMNS)
-    atlases = read_table(root / config["atlases_table"], columns=ATLAS_COLUMNS)
-    for key, table, column, path in (
-        ("subjects", subjects, "subject", config["subjects_table"]),
-        ("models", models, "model", config["models_table"]),
-        ("encoder", encoders, "encoder", config["encoders_table"]),
-        ("rois", atlases, "atlas", config["atlases_table"]),
-    ):
-        repeated = table[column][table[column].duplicated()]
-        if len(repeated):
-            raise ValueError(f"{path}: {column} {repeated.iloc[0]} occurs twice")
-        for name in [config[key]] if isinstance(config[key], str) else config[key]:
-            _require_known(name, list(table[column]), f"config.yaml: {key}", str(path))
-    check_models(models, str(config["models_table"]))
-    check_atlases(atlases, str(config["atlases_table"]))
-    for name in sorted(set(models["encoder"].dropna()) - {"study"}):
-        _require_known(
-            name, list(encoders["encoder"]), f"{config['models_table']}: encoder", str(config["encoders_table"])
-        )
-    _check_regions(config, atlases)
-    for row in subjects[subjects["subject"].isin(config["subjects"]) & (subjects["image_sets"] < 1)].to_dict("records"):
-        raise ValueError(
-            f"{config['subjects_table']}: {row['subject']} has {row['image_sets']} image sets, expected at least 1: "
-            "leave the subject out of config key subjects, or make image_set_size smaller"
-        )
-    for model in config["searchlight"]["models"]:
-        _require_known(model, list(models["model"]), "config.yaml: searchlight: models", str(config["models_table"]))
-    for model in (model for pair in config["searchlight"]["contrasts"] for model in pair):
-        _require_known(
-            model, config["searchlight"]["models"], "config.yaml: searchlight: contrasts", "searchlight: models"
-        )
-    if config["source"] == "local" and not config["local"]["nsd"]:
-        raise ValueError("config.yaml: local: nsd: the folder of your copy of NSD is needed when source is local")
-    if config["source"] == "local":
-        of_miniature = models["path"].fillna("").str.startswith(MINIATURE_FOLDER) & models["model"].isin(
-            [*config["models"], *config["searchlight"]["models"]]
-        )
-        if of_miniature.any():
-            name = models.loc[of_miniature, "model"].iloc[0]
-            raise ValueError(
-                f"config.yaml: models, or searchlight: models: {name!r} is a file of the miniature; "
-                "leave it out when source is local"
-            )
+    def sound(*keys: KeyPath) -> bool:
+        related = (path[: len(key)] == key[: len(path)] for path in wrong for key in keys)
+        return all(is_set(config, key) for key in keys) and not any(related)
+
+    tables, mistakes = read_tables(config, root, sound)
+    problems += mistakes
+    problems += [problem for problem in find_unknown_names(config, tables) if problem.path not in wrong]
+    wrong += [problem.path for problem in mistakes]
+    problems += find_disagreements(config, tables, sound)
+    if problems:
+        placed = sorted((*locate(config, problem.path, layers), str(problem)) for problem in problems)
+        raise ConfigError("\n".join(dict.fromkeys(f"{place}: {problem}" for _, _, place, problem in placed)))
+
+    subjects = tables["subjects_table"].astype(dict.fromkeys(NUMBERS_OF_SUBJECTS, int)).set_index("subject", drop=False)
     return Study(
         config=config,
-        subjects=subjects.set_index("subject", drop=False).loc[list(config["subjects"])].reset_index(drop=True),
-        models=models,
-        encoders=encoders,
-        atlases=atlases,
+        subjects=subjects.loc[list(config["subjects"])].reset_index(drop=True),
+        models=tables["models_table"],
+        encoders=tables["encoders_table"],
+        atlases=tables["atlases_table"],
     )
-
-
-def _check_regions(config: Mapping[str, Any], atlases: pd.DataFrame) -> None:
-    column = "volume" if config["roi_space"] == "func1pt8mm" else "surface"
-    for row in atlases[atlases["atlas"].isin(config["rois"]) & atlases["names"].notna()].to_dict("records"):
-        if pd.isna(row[column]):
-            raise ValueError(
-                f"{config['atlases_table']}: atlas {row['atlas']!r} has no file in the column {column}, "
-                f"which roi_space: {config['roi_space']} needs"
-            )
-    atlas_of: dict[str, str] = {}
-    for atlas, roi in ((atlas, roi) for atlas, rois in config["rois"].items() for roi in rois):
-        if roi in atlas_of:
-            raise ValueError(
-                f"config.yaml: rois: region {roi!r} occurs twice, in {atlas_of[roi]} and in {atlas}; "
-                "tables and figures tell regions apart by their names: leave one out"
-            )
-        atlas_of[roi] = atlas
-
-
-def check_models(models: pd.DataFrame, table: str) -> None:
-    """Check every row of a model table, so that a slip shows before any job runs.
-
-    Raises
-    ------
-    ValueError
-        Naming the table, the model, the column, what was found and what is allowed.
-    """
-    for row in models.to_dict("records"):
-        name = str(row["model"])
-        where = f"{table}: model {name!r}"
-        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-            raise ValueError(
-                f"{where}: names are lower-case words and numbers joined by hyphens; they become file names"
-            )
-        _require_known(str(row["builder"]), list(BUILDERS), f"{where}: builder", "src/capcortex/text/models.py")
-        if row["builder"] == "rdm":
-            if not pd.isna(row["distance"]):
-                raise ValueError(f"{where}: builder 'rdm' brings its distances; leave the column distance empty")
-        else:
-            _require_known(str(row["distance"]), list(DISTANCES), f"{where}: distance", "src/capcortex/rsa/rdm.py")
-        for column, builders in (("encoder", NEED_ENCODER), ("path", NEED_FILE)):
-            if (row["builder"] in builders) == bool(pd.isna(row[column])):
-                needs = "needs" if row["builder"] in builders else "has no use for"
-                raise ValueError(
-                    f"{where}: builder {row['builder']!r} {needs} the column {column}; found {row[column]}"
-                )
-        if pd.isna(row["label"]):
-            raise ValueError(f"{where}: a label for figures is missing")
-    repeated = models["label"][models["label"].duplicated()]
-    if len(repeated):
-        raise ValueError(f"{table}: label {repeated.iloc[0]!r} occurs twice; figures could not tell the models apart")
-    for builder in ("sentence", "categories"):
-        if builder not in set(models["builder"]):
-            raise ValueError(f"{table}: the sentinel needs a model with builder {builder!r}")
-
-
-def check_atlases(atlases: pd.DataFrame, table: str) -> None:
-    """Check every row of an atlas table.
-
-    Raises
-    ------
-    ValueError
-        Naming the table, the atlas, the column, what was found and what is allowed.
-    """
-    needed = {"surface": {"hemisphere"}, "volume": {"subject"}, "names": set()}
-    for row in atlases.to_dict("records"):
-        where = f"{table}: atlas {row['atlas']!r}"
-        _require_known(str(row["defined_on"]), ["fsaverage", "subject"], f"{where}: defined_on", "the allowed words")
-        paths = {column: str(row[column]) for column in needed if not pd.isna(row[column])}
-        if paths and ("names" not in paths or len(paths) == 1):
-            raise ValueError(
-                f"{where}: labels of your own need the column names and one of surface and volume; found {', '.join(paths)}"
-            )
-        for column, path in paths.items():
-            fields = {field for _, field, _, _ in string.Formatter().parse(path) if field is not None}
-            must = needed[column] | ({"subject"} if column == "surface" and row["defined_on"] == "subject" else set())
-            may = {"subject"} if column == "names" else must
-            if not must <= fields <= may:
-                wanted = " and ".join(f"{{{field}}}" for field in sorted(may))
-                raise ValueError(
-                    f"{where}: {column}: {path!r} must name {wanted}"
-                    if must
-                    else f"{where}: {column}: {path!r} may name {wanted} and nothing else in braces"
-                )
 
 
 def searchlight_batches(models: Sequence[str], known: Collection[str], existing: Iterable[str]) -> dict[str, str]:
@@ -386,30 +276,44 @@ def require_files(files: Mapping[str, str]) -> None:
         )
 
 
-def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Check a configuration against its schema.
+def describe(study: Study) -> str:
+    """Say in a few lines what a study would be."""
+    config = study.config
+    subjects = [
+        f"{row['subject']} ({row['sessions']} sessions, {row['image_sets']} image sets)"
+        for row in map(study.subject_row, study.subject_names)
+    ]
+    regions = [f"{', '.join(names)} ({atlas})" for atlas, names in config["rois"].items()]
+    made = "made in" if config["source"] == "miniature" else "read from"
+    radius = f", searchlight of radius {config['searchlight']['radius']} voxels" if study.maps else ""
+    lines = {
+        "source": f"{config['source']}, {made} {study.nsd_root}",
+        "subjects": ", ".join(subjects),
+        "image sets": f"{config['image_set_size']} images each; {config['shared_image_sets']} that all subjects saw",
+        "models": f"{', '.join(study.model_names)} (encoder {config['encoder']})",
+        "regions": f"{'; '.join(regions)} in {config['roi_space']}",
+        "maps": (", ".join(study.maps) or "none") + radius,
+    }
+    return "\n".join(f"{name + ':':<12}{text}" for name, text in lines.items())
 
-    Raises
-    ------
-    ValueError
-        For the first thing that is wrong: key, value found, what is allowed, meaning of the key.
+
+def main(overlays: Sequence[str]) -> int:
+    """Check ``config.yaml`` of the folder, under overlays, and print what is wrong or what the study would be.
+
+    Returns
+    -------
+    int
+        Exit code: 1 if something is wrong.
     """
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda error: list(error.path))
-    for error in errors:
-        where = ": ".join(map(str, error.absolute_path)) or "top level"
-        if error.validator == "additionalProperties":
-            known = list(error.schema["properties"])
-            unknown = [key for key in error.instance if key not in known]
-            near = difflib.get_close_matches(str(unknown[0]), known, n=1, cutoff=0.0)[0]
-            raise ValueError(
-                f"config.yaml: {where}: unknown key {unknown[0]!r}; the nearest known key is {near!r} "
-                f"(known: {', '.join(known)})"
-            )
-        meaning = error.schema.get("description", "") if isinstance(error.schema, dict) else ""
-        raise ValueError(f"config.yaml: {where}: {error.message}. {meaning}".rstrip())
+    files = ["config.yaml", *overlays]
+    try:
+        study = load_study(merge_layers(read_layers(files)), ".", files)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(describe(study))
+    return 0
 
 
-def _require_known(name: str, known: list[str], key: str, table: str) -> None:
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-        raise ValueError(f"{key}: {name!r} is not in {table}; nearest: {near[0]!r}; known: {', '.join(known)}")
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

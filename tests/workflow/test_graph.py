@@ -152,8 +152,11 @@ def test_regions_read_the_files_of_their_space_and_no_others(space: str, needed:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"sead": 3}, ["unknown key 'sead'", "'seed'"]),
-        ({"image_set_size": "many"}, ["image_set_size", "many", "Images in one image set"]),
+        ({"sead": 3}, ["changed.yaml:1: sead: unknown key", "'seed'"]),
+        (
+            {"image_set_size": "many"},
+            ["changed.yaml:1: image_set_size: found 'many'", "a whole number, from 4", "Images in one image set"],
+        ),
         ({"models": ["caption", "captoin"]}, ["captoin", "caption", "config/models.tsv"]),
         ({"subjects": ["subj01", "subj09"]}, ["subjects", "subj09"]),
         ({"encoder": "all-mpnet"}, ["all-mpnet", "all-mpnet-base-v2"]),
@@ -167,6 +170,25 @@ def test_a_bad_config_is_refused_with_a_message_that_helps(change: dict, words: 
     assert done.returncode != 0
     for word in words:
         assert word in done.stderr + done.stdout
+
+
+def test_every_bad_value_is_named_where_it_was_set(tmp_path: Path) -> None:
+    """Of two overlays the later one counts, and --config before both; nothing but our lines and Snakemake's own."""
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("seed: a\nconfidence: 2\n\nprojection: spm\n")
+    second.write_text("# A comment.\nconfidence: 3\n")
+    arguments = ["--configfile", str(first), str(second), "--config", "projection=fsl"]
+    done = run_snakemake(tmp_path, "--dry-run", *arguments, config=None)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    places = re.findall(r"^(.*): (seed|confidence|projection): found ('?\w+'?),", said, re.M)
+    assert places == [
+        ("first.yaml:1", "seed", "'a'"),
+        ("second.yaml:2", "confidence", "3"),
+        ("command line (--config)", "projection", "'fsl'"),
+    ]
+    assert "WorkflowError" in said
+    assert "src/capcortex" not in said
 
 
 def locked() -> dict[str, str]:

@@ -6,13 +6,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
+from snakemake.exceptions import WorkflowError
 
 from capcortex.config import (
-    MINIATURE_FOLDER,
     load_study,
     require_files,
     searchlight_batches,
 )
+from capcortex.config_checks import MINIATURE_FOLDER
+from capcortex.config_files import ConfigError
 from capcortex.digests import code_digest
 from capcortex.files import remove_partial_files
 from capcortex.nsd import layout
@@ -25,7 +27,15 @@ from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.tables import read_table
 from capcortex.text.models import SEEDED
 
-STUDY = load_study(config, STUDY_FOLDER)
+# Snakemake lists the files of --configfile first, then config.yaml, over which it lays them.
+CONFIG_FILES = [
+    *workflow.configfiles[len(workflow.overwrite_configfiles) :],
+    *workflow.overwrite_configfiles,
+]
+try:
+    STUDY = load_study(config, STUDY_FOLDER, CONFIG_FILES)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
 
 
 wildcard_constraints:
@@ -358,4 +368,7 @@ def roi_files_nobody_makes():
     return files
 
 
-require_files(files_nobody_makes())
+try:
+    require_files(files_nobody_makes())
+except FileNotFoundError as error:
+    raise WorkflowError(str(error)) from None
