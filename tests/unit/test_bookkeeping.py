@@ -282,11 +282,22 @@ def test_session_of_another_length_is_named(small_files):
     _, trials, _ = small_files
     rows = [{"subject": "subj01", "sessions": 3, "trials_per_session": 30, "image_sets": 3}]
     own = trials[trials["subject"] == "subj01"]
-    require_subjects_table(own, rows, image_set_size=10, shared_image_sets=3)
+    require_subjects_table(own, rows, image_set_size=10, shared_image_sets=0)
     short = own.drop(own[(own["session"] == 2) & (own["showing"] == 2)].index[:1])
     rows[0]["image_sets"] = seen_three_times(short).size // 10
     with pytest.raises(ValueError, match="subj01: session 2 has 29 trials, session 1 30"):
-        require_subjects_table(short, rows, image_set_size=10, shared_image_sets=3)
+        require_subjects_table(short, rows, image_set_size=10, shared_image_sets=0)
+
+
+def test_one_subject_shares_images_with_nobody(small_files):
+    _, trials, _ = small_files
+    own = trials[trials["subject"] == "subj01"]
+    rows = [{"subject": "subj01", "sessions": 3, "trials_per_session": 30, "image_sets": 3}]
+    assert seen_three_times(own).size == 30
+    assert seen_three_times_by_all(own).size == 0
+    assert set(tabulate_image_sets(own, 10, 1)["subject"]) == {"subj01"}
+    with pytest.raises(ValueError, match="shared_image_sets is 3; one subject shares images with nobody: set it to 0"):
+        require_subjects_table(own, rows, image_set_size=10, shared_image_sets=3)
 
 
 # What the readers return
@@ -649,10 +660,11 @@ def test_image_sets_of_the_real_counts(real_files, tmp_path):
 
 def test_different_seeds_and_subjects_give_different_sets(real_files):
     _, trials, _ = real_files
-    some = trials[trials["subject"].isin(["subj04"])]
-    tables = [tabulate_image_sets(some, 100, seed) for seed in (1, 2)]
+    some = trials[trials["subject"] == "subj04"]
+    twins = pd.concat([some, some.assign(subject="twin")], ignore_index=True)
+    tables = [tabulate_image_sets(twins, 100, seed) for seed in (1, 2)]
     assert not np.array_equal(tables[0]["id73k"], tables[1]["id73k"])
-    # One subject alone: its own sets and the shared ones come from one pool, but are separate draws.
+    # Two subjects who saw the same: their own sets and the shared ones come from one pool, but are separate draws.
     own, shared = (tables[0].loc[tables[0]["subject"] == name, "id73k"].to_numpy() for name in ("subj04", "all"))
     assert own.size == shared.size
     assert not np.array_equal(own, shared)

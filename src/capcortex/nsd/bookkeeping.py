@@ -265,9 +265,9 @@ def seen_three_times(trials: pd.DataFrame) -> Ids:
 
 
 def seen_three_times_by_all(trials: pd.DataFrame) -> Ids:
-    """Return the images that every subject in ``trials`` saw exactly three times, ascending."""
+    """Return the images that every subject in ``trials`` saw exactly three times, ascending; one subject shares none."""
     per_subject = [seen_three_times(rows) for _, rows in trials.groupby("subject")]
-    common = per_subject[0]
+    common = per_subject[0] if len(per_subject) > 1 else per_subject[0][:0]
     for images in per_subject[1:]:
         common = np.intersect1d(common, images)
     return common
@@ -404,7 +404,9 @@ def require_subjects_table(
     if available != shared_image_sets:
         raise ValueError(
             f"config key shared_image_sets is {shared_image_sets}; "
-            f"the images that these subjects all saw three times give {available}: set it to {available}"
+            f"the images that these {len(subjects)} subjects all saw three times give {available}: set it to {available}"
+            if len(subjects) > 1
+            else f"config key shared_image_sets is {shared_image_sets}; one subject shares images with nobody: set it to 0"
         )
 
 
