@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capcortex.config import check_models, load_study, require_files, searchlight_batches
+from capcortex.config import check_models, load_study, searchlight_batches
 
 ROOT = Path(__file__).parents[2]
 
@@ -224,14 +224,6 @@ def test_every_row_of_the_model_table_is_checked(change, words):
         check_models(pd.DataFrame(rows), "models.tsv")
     for word in ["models.tsv", *words]:
         assert word in str(caught.value)
-
-
-def test_missing_files_are_named_with_their_place(tmp_path):
-    there = tmp_path / "there.tsv"
-    there.touch()
-    require_files({str(there): "config key a"})
-    with pytest.raises(FileNotFoundError, match=r"gone\.tsv does not exist; it is named by config key b \(1 of 2"):
-        require_files({str(there): "config key a", str(tmp_path / "gone.tsv"): "config key b"})
 
 
 # Atlases

@@ -9,10 +9,10 @@ import yaml
 from capcortex.config import (
     MINIATURE_FOLDER,
     load_study,
-    require_files,
     searchlight_batches,
 )
 from capcortex.digests import code_digest
+from capcortex.missing import require_files
 from capcortex.nsd import layout
 from capcortex.nsd.betas import averaging_memory_mb
 from capcortex.nsd.sessions import (
@@ -346,4 +346,4 @@ def roi_files_nobody_makes():
     return files
 
 
-require_files(files_nobody_makes())
+require_files(files_nobody_makes(), STUDY)
