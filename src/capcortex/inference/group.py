@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from capcortex.inference.ceilings import between_subject_ceiling
 from capcortex.inference.intervals import Interval, jackknife_interval, mean_interval
-from capcortex.inference.tests import ONLY_ONE, false_discovery_adjusted, one_sample_t
+from capcortex.inference.tests import TOO_FEW, false_discovery_adjusted, one_sample_t
 
 CEILING_COLUMNS = ["roi", "image_set", "left_out", "subject", "lower", "upper"]
 NOBODY = "nobody"
@@ -139,7 +139,7 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
 
 
 def _why_not_tested(r: pd.Series) -> str:
-    return _undefined(r, "the subject's own image sets") or (ONLY_ONE if len(r) < 2 else "")
+    return _undefined(r, "the subject's own image sets") or (TOO_FEW if len(r) < 2 else "")
 
 
 def _undefined(r: pd.Series, where: str) -> str:

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from capcortex.inference.tests import ONLY_ONE, false_discovery_adjusted
+from capcortex.inference.tests import TOO_FEW, false_discovery_adjusted
 
 BLOCK_CELLS = 2**20  # flips times vertices held at once: 8 MB
 ROUNDING = 1e-12  # differences below this share of the values are rounding, not data
@@ -63,7 +63,7 @@ def group_map(values: ArrayLike) -> xr.Dataset:
     columns = {"mean": mean, "n_subjects": count, **tests}
     left_out = ""
     if len(maps) < 2:
-        left_out = ONLY_ONE
+        left_out = TOO_FEW
     elif not tested.size:
         left_out = "at no vertex do all subjects have a value, or their values do not differ"
     return xr.Dataset(

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-ONLY_ONE = "only one subject: tests and intervals over subjects need at least two"
+TOO_FEW = "tests and intervals over subjects need at least two subjects"
 """Why a result has neither test nor interval."""
 
 
