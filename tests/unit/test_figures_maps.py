@@ -443,7 +443,8 @@ def test_no_text_is_clipped_or_overlaps(cortex) -> None:
     title = "Scrambled captions (all-MiniLM-L6-v2) minus Captions (all-MiniLM-L6-v2, five of each image)"
     figure = maps.draw_group_map(
         values, np.zeros(values.size), np.zeros(values.size), cortex=fine, regions=given, title=title,
-        n_subjects=5, test_left_out="", quantity="difference of RDM correlations (Pearson r)", false_discovery_rate=0.05, source="miniature",
+        n_subjects=5, test_left_out="", quantity="difference of RDM correlations (Pearson r)",
+        false_discovery_rate=0.05, source="miniature",
     )  # fmt: skip
     assert not faults_of_texts(figure)
     assert style.STAMP in words(figure)
