@@ -10,12 +10,20 @@ import xarray as xr
 import yaml
 
 from capcortex.arrays import open_array
-from capcortex.inference.group import CEILING_COLUMNS
+from capcortex.inference.group import CEILING_COLUMNS, is_shared
 from capcortex.jobs import job
 from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
-from capcortex.truth import Expectation, check_truth, confidence_of_rows, read_planted_brain, wanted_checks
-from capcortex.truth_maps import FoundMaps, check_maps, read_planted_volume, vertex_places
+from capcortex.truth import (
+    Expectation,
+    check_truth,
+    confidence_of_rows,
+    join_rows,
+    read_planted_brain,
+    rows_left_out,
+    why_left_out,
+)
+from capcortex.truth_maps import FoundMaps, check_maps, read_planted_volume, vertex_places, why_map_left_out
 
 
 def read_scores(paths: list[str], model: str, n_blocks: list[int], subjects: list[str]) -> dict[str, xr.Dataset]:
@@ -89,19 +97,22 @@ def main(
     )
     scores_of_rois = pd.concat(found, ignore_index=True)
     of_ceilings = read_table(ceilings, columns=CEILING_COLUMNS)
-    possible = [
-        row
+    mapped = list(searchlight["scores"]) if searchlight else []
+    reasons_of_rois = [
+        why_left_out(row, scores_of_rois, of_ceilings, checked_rois=checked_rois, made_up_captions=made_up_captions)
         for row in planted["checks"]
-        if row["roi"] in checked_rois and (made_up_captions or not row.get("only_made_up_captions"))
     ]
-    of_rois = wanted_checks(possible, scores_of_rois, of_ceilings)
-    # A mapped model that is not compared with regions has no row: its RDM is not among the inputs.
-    mapped = [model for model in searchlight["scores"] if model in model_rdms] if searchlight else []
-    of_maps = [row for row in planted["map_checks"] if row["model"] in mapped]
+    n_image_sets = scores_of_rois.loc[~is_shared(scores_of_rois["image_set"]), "image_set"].nunique()
+    reasons_of_maps = [
+        why_map_left_out(row, mapped=mapped, compared=model_rdms, n_subjects=len(subjects), n_image_sets=n_image_sets)
+        for row in planted["map_checks"]
+    ]
+    of_rois = [row for row, reason in zip(planted["checks"], reasons_of_rois, strict=True) if not reason]
+    of_maps = [row for row, reason in zip(planted["map_checks"], reasons_of_maps, strict=True) if not reason]
     bound, confidence = planted["equivalence_bound"], confidence_of_rows(len(of_rois) + len(of_maps))
-    table = check_truth(
-        of_rois, bound, confidence, scores=scores_of_rois, ceilings=of_ceilings, expectation=expectation
-    )
+    parts = [
+        check_truth(of_rois, bound, confidence, scores=scores_of_rois, ceilings=of_ceilings, expectation=expectation)
+    ]
     if searchlight and of_maps:
         volumes = map(
             read_planted_volume, searchlight["volumes"], responses, searchlight["masks"], searchlight["valid"]
@@ -115,13 +126,15 @@ def main(
             places=read_places(searchlight["transforms"], searchlight["indices"], subjects),
             volumes=dict(zip(subjects, volumes, strict=True)),
             latents=planted_latents,
-            model_rdms={model: model_rdms[model] for model in mapped},
+            model_rdms={model: model_rdms[model] for model in mapped if model in model_rdms},
             radius=searchlight["radius"],
             surface={model: read_surface(path) for model, path in searchlight["surface"].items()},
             labels={subject: np.where(brain.valid, brain.region, 0) for subject, brain in brains.items()},
         )
-        table = pd.concat([table, check_maps(of_maps, bound, confidence, found=maps, seed=seed)], ignore_index=True)
-    write_table(table, check)
+        parts.append(check_maps(of_maps, bound, confidence, found=maps, seed=seed))
+    every_row = [*planted["checks"], *planted["map_checks"]]
+    parts.append(rows_left_out(list(zip(every_row, [*reasons_of_rois, *reasons_of_maps], strict=True))))
+    write_table(join_rows(parts), check)
 
 
 def searchlight_inputs(snakemake: Any) -> dict[str, Any] | None:

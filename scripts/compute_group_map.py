@@ -24,7 +24,7 @@ def main(*, maps: list[str], group: str, gifti: list[str]) -> None:
     left = made.sizes["vertex"] // 2
     for hemisphere, path, part in zip(HEMISPHERES, gifti, (slice(left), slice(left, None)), strict=True):
         write_surface_maps({str(name): values.to_numpy()[part] for name, values in made.items()}, path, hemisphere)
-    write_array(made.assign_attrs(n_subjects=of_subjects.sizes["subject"]), group)
+    write_array(made, group)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ def main(
     with open_array(group, variables=["mean", "p_fdr", "p_sign_flip"]) as file:
         maps = {name: file[name].to_numpy() for name in ("mean", "p_fdr", "p_sign_flip")}
         n_subjects = int(file.attrs["n_subjects"])
+        test_left_out = str(file.attrs["test_left_out"])
     regions = Regions(*read_regions([Path(path) for path in labels], names, rois, atlas=atlas))
     figure = draw_group_map(
         **maps,
@@ -38,11 +39,15 @@ def main(
         title=title,
         quantity=quantity,
         n_subjects=n_subjects,
+        test_left_out=test_left_out,
         false_discovery_rate=false_discovery_rate,
         source=source,
     )
     save_figure(figure, pdf, png)
-    write_table(group_numbers(**maps, regions=regions, false_discovery_rate=false_discovery_rate), tsv)
+    numbers = group_numbers(
+        **maps, regions=regions, test_left_out=test_left_out, false_discovery_rate=false_discovery_rate
+    )
+    write_table(numbers, tsv)
 
 
 if __name__ == "__main__":

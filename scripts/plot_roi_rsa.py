@@ -26,7 +26,8 @@ def main(
     tsv: str,
 ) -> None:
     group = read_table(
-        table, columns=["model", "roi", "n_subjects", "r", "p_adjusted", "ceiling_lower", "ratio_to_lower"]
+        table,
+        columns=["model", "roi", "n_subjects", "r", "p_adjusted", "test_left_out", "ceiling_lower", "ratio_to_lower"],
     )
     every_score = pd.concat([read_table(path, columns=SCORE_COLUMNS) for path in scores], ignore_index=True)
     own = every_score[~is_shared(every_score["image_set"])]

@@ -253,29 +253,6 @@ def searchlight_batches(models: Sequence[str], known: Collection[str], existing:
     return batches | {model: BATCH.join(batch) for batch in new for model in batch}
 
 
-def require_files(files: Mapping[str, str]) -> None:
-    """Check that files which no rule makes are there, before Snakemake plans with them.
-
-    Snakemake takes a result whose input is missing, and which nothing could make anew, for finished; a wrong path would
-    pass unseen as long as older results lie about.
-
-    Parameters
-    ----------
-    files
-        For each path, where it is named.
-
-    Raises
-    ------
-    FileNotFoundError
-        Naming the first missing file, where it is named, and how many are missing.
-    """
-    missing = [path for path in files if not Path(path).exists()]
-    if missing:
-        raise FileNotFoundError(
-            f"{missing[0]} does not exist; it is named by {files[missing[0]]} ({len(missing)} of {len(files)} files are missing)"
-        )
-
-
 def describe(study: Study) -> str:
     """Say in a few lines what a study would be."""
     config = study.config

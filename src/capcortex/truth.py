@@ -4,7 +4,7 @@ The expected values come from the noise-free planted patterns: fresh noise of th
 correlations are computed here, in a few lines of their own, so that a mistake in the analysis cannot confirm itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from capcortex.arrays import open_array
-from capcortex.inference.group import ceiling_interval, ratio_interval
+from capcortex.inference.group import ceiling_interval, is_shared, ratio_interval
 from capcortex.inference.intervals import Interval, mean_interval
 from capcortex.seeds import random_generator
 
@@ -27,7 +27,13 @@ STREAMS = ("early", "midventral", "midlateral", "midparietal", "ventral", "later
 
 N_NOISE_DRAWS = 4
 REPEATS = 3
-COLUMNS = ["check", "roi", "kind", "expected", "estimate", "low", "high", "bound", "n", "ok"]
+COLUMNS = ["check", "roi", "kind", "expected", "estimate", "low", "high", "bound", "n", "ok", "left_out"]
+ELSEWHERE = "elsewhere"
+LEFT_OUT = "not checked"
+"""What stands in the column ``ok`` where ``left_out`` says why there is nothing to compare."""
+
+FEW_SETS = "an interval over image sets needs at least two of them"
+FEW_SUBJECTS = "an interval over subjects needs at least two of them"
 
 
 def confidence_of_rows(n_rows: int) -> float:
@@ -226,7 +232,7 @@ class Expectation:
 
 
 def judge(kind: str, expected: float, interval: Interval, bound: float) -> str:
-    """Say whether an effect or a null came out as planted: ``yes`` or ``NO``."""
+    """Say whether an effect or a null came out as planted: ``yes`` or ``NO``; a value that is not defined did not."""
     if kind == "effect":
         sign = np.sign(expected)
         ok = interval.low <= expected <= interval.high and sign * interval.low > 0 and sign * interval.high > 0
@@ -235,21 +241,77 @@ def judge(kind: str, expected: float, interval: Interval, bound: float) -> str:
     return "yes" if ok else "NO"
 
 
-def wanted_checks(
-    checks: list[Mapping[str, Any]], scores: pd.DataFrame, ceilings: pd.DataFrame
-) -> list[Mapping[str, Any]]:
-    """Leave out the checks of models, regions or ceilings that the study does not have."""
-    have = set(scores[["model", "roi"]].itertuples(index=False, name=None))
-    rois = {roi for _, roi in have}
-    # A ceiling has an interval from three subjects on.
-    with_ceiling = ceilings["subject"].nunique() > 2
-    return [
-        check
-        for check in checks
-        if check["roi"] in rois
-        and all((check[key], check["roi"]) in have for key in ("model", "minus") if key in check)
-        and (with_ceiling or check["quantity"] not in ("ceiling", "ratio"))
+def check_name(check: Mapping[str, Any]) -> str:
+    """Name a row of the truth file in the table of checks."""
+    model = check.get("model", "")
+    return {
+        "correlation": model,
+        "difference": f"{model} - {check.get('minus')}",
+        "ceiling": "lower bound of the ceiling",
+        "ratio": f"{model} / lower bound of the ceiling",
+        "map": f"map of {model}",
+        "peak": f"largest map of {model}",
+        "surface": f"map of {model}, surface - volume",
+    }[check["quantity"]]
+
+
+def why_left_out(
+    check: Mapping[str, Any],
+    scores: pd.DataFrame,
+    ceilings: pd.DataFrame,
+    *,
+    checked_rois: Sequence[str],
+    made_up_captions: bool,
+) -> str:
+    """Say why a row of ``checks`` cannot be checked in this study; empty for one that can.
+
+    Parameters
+    ----------
+    check
+        A row of the truth file.
+    scores, ceilings
+        As for `check_truth`.
+    checked_rois
+        Regions whose expected values are known.
+    made_up_captions
+        Whether captions were made up, not brought.
+    """
+    roi = check["roi"]
+    if roi not in checked_rois:
+        return "the study has no region of that name on fsaverage with all vertices"
+    if check.get("only_made_up_captions") and not made_up_captions:
+        return "planted with made-up captions only"
+    of_roi = scores[scores["roi"] == roi]
+    for model in (check[key] for key in ("model", "minus") if key in check):
+        if model not in set(of_roi["model"]):
+            return f"model {model} is not compared with regions"
+    if check["quantity"] in ("ceiling", "ratio"):
+        if ceilings.loc[ceilings["roi"] == roi, "subject"].nunique() < 3:
+            return "the interval of a ceiling needs at least three subjects, and image sets that all saw three times"
+    elif (~is_shared(of_roi["image_set"]) & (of_roi["model"] == check["model"])).sum() < 2:
+        return FEW_SETS
+    return ""
+
+
+def rows_left_out(reasons: Sequence[tuple[Mapping[str, Any], str]]) -> pd.DataFrame:
+    """One row with the columns `COLUMNS` for each row of the truth file that is left out, with its reason."""
+    rows = [
+        {
+            "check": check_name(check),
+            "roi": check.get("roi", ELSEWHERE),
+            "kind": check["kind"],
+            "ok": LEFT_OUT,
+            "left_out": reason,
+        }
+        for check, reason in reasons
+        if reason
     ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def join_rows(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put tables with the columns `COLUMNS` below each other; columns without any value may be among them."""
+    return pd.DataFrame([row for part in parts for row in part.to_dict("records")], columns=COLUMNS)
 
 
 def check_truth(
@@ -270,8 +332,8 @@ def check_truth(
     Parameters
     ----------
     checks
-        Rows of the truth file: ``quantity`` (``correlation``, ``difference``, ``ceiling``, ``ratio``), ``roi``, ``kind``
-        (``effect`` or ``null``), ``model`` and for a difference ``minus``.
+        Rows of the truth file for which `why_left_out` has no reason: ``quantity`` (``correlation``, ``difference``,
+        ``ceiling``, ``ratio``), ``roi``, ``kind`` (``effect`` or ``null``), ``model`` and for a difference ``minus``.
     bound
         Equivalence bound of nulls, in units of the correlation.
     confidence
@@ -292,21 +354,21 @@ def check_truth(
     for check in checks:
         quantity, roi, kind = check["quantity"], check["roi"], check["kind"]
         if quantity in ("correlation", "difference"):
-            name, expected, interval, n = _check_scores(check, scores, expectation, confidence)
+            expected, interval, n = _check_scores(check, scores, expectation, confidence)
         elif quantity == "ceiling":
-            name, expected = "lower bound of the ceiling", expectation.lower_ceiling(roi)
+            expected = expectation.lower_ceiling(roi)
             of_roi = ceilings[ceilings["roi"] == roi]
             interval, n = ceiling_interval(of_roi, "lower", confidence), of_roi["subject"].nunique()
         else:
-            name, expected, interval, n = _check_ratio(check, scores, ceilings, expectation, confidence)
+            expected, interval, n = _check_ratio(check, scores, ceilings, expectation, confidence)
         limits = [interval.estimate, interval.low, interval.high, bound if kind == "null" else np.nan]
-        rows.append([name, roi, kind, expected, *limits, n, judge(kind, expected, interval, bound)])
+        rows.append([check_name(check), roi, kind, expected, *limits, n, judge(kind, expected, interval, bound), ""])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _check_scores(
     check: Mapping[str, Any], scores: pd.DataFrame, expectation: Expectation, confidence: float
-) -> tuple[str, float, Interval, int]:
+) -> tuple[float, Interval, int]:
     def found_and_expected(model: str) -> pd.DataFrame:
         rows = scores[
             (scores["model"] == model)
@@ -318,23 +380,23 @@ def _check_scores(
         ]
         return rows.assign(expected=expected).set_index("image_set")[["r", "expected"]]
 
-    values, name = found_and_expected(check["model"]), check["model"]
+    values = found_and_expected(check["model"])
     if "minus" in check:
-        values, name = values - found_and_expected(check["minus"]), f"{name} - {check['minus']}"
+        values = values - found_and_expected(check["minus"])
     if check["kind"] == "null":
-        return name, 0.0, mean_interval(values["r"], confidence), len(values)
+        return 0.0, mean_interval(values["r"], confidence), len(values)
     expected = float(values["expected"].mean())
     around = mean_interval(values["r"] - values["expected"], confidence)
-    return name, expected, Interval(*(limit + expected for limit in around)), len(values)
+    return expected, Interval(*(limit + expected for limit in around)), len(values)
 
 
 def _check_ratio(
     check: Mapping[str, Any], scores: pd.DataFrame, ceilings: pd.DataFrame, expectation: Expectation, confidence: float
-) -> tuple[str, float, Interval, int]:
+) -> tuple[float, Interval, int]:
     model, roi = check["model"], check["roi"]
     shared = scores[(scores["model"] == model) & (scores["roi"] == roi) & scores["image_set"].str.startswith("shared-")]
     r = shared.groupby("subject", sort=False)["r"].mean()
     expected_r = [expectation.score(model, roi, str(row.subject), str(row.image_set)) for row in shared.itertuples()]
     expected = float(np.mean(expected_r) / expectation.lower_ceiling(roi))
     interval = ratio_interval(r, ceilings[ceilings["roi"] == roi], "lower", confidence)
-    return f"{model} / lower bound of the ceiling", expected, interval, len(r)
+    return expected, interval, len(r)

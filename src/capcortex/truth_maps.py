@@ -5,7 +5,7 @@ voxels in a sphere. Between a planted region and where nothing is expected lies 
 some planted voxels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -21,15 +21,24 @@ from numpy.typing import NDArray
 from capcortex.arrays import open_array
 from capcortex.inference.intervals import Interval, mean_interval
 from capcortex.seeds import random_generator
-from capcortex.truth import COLUMNS, N_NOISE_DRAWS, STREAMS, correlation, judge, measure_again
+from capcortex.truth import (
+    COLUMNS,
+    ELSEWHERE,
+    FEW_SETS,
+    FEW_SUBJECTS,
+    N_NOISE_DRAWS,
+    STREAMS,
+    check_name,
+    correlation,
+    judge,
+    measure_again,
+)
 
 N_CENTRES = 8
 """Centres of each subject and region at which the expected value is computed."""
 
 CUBIC_REACH = 2 * np.sqrt(3)
 """A cubic kernel takes voxels up to two voxels away along each axis."""
-
-ELSEWHERE = "elsewhere"
 
 RDMs = dict[str, NDArray[np.float64]]
 """RDM of each image set."""
@@ -153,6 +162,35 @@ class FoundMaps:
     labels: Mapping[str, NDArray[np.int64]]
 
 
+def why_map_left_out(
+    check: Mapping[str, Any], *, mapped: Sequence[str], compared: Collection[str], n_subjects: int, n_image_sets: int
+) -> str:
+    """Say why a row of ``map_checks`` cannot be checked in this study; empty for one that can.
+
+    Parameters
+    ----------
+    check
+        A row of the truth file.
+    mapped
+        Models that have maps.
+    compared
+        Models that are compared with regions, whose RDMs are at hand.
+    n_subjects
+        Subjects of the maps.
+    n_image_sets
+        Own image sets of all these subjects.
+    """
+    if check["model"] not in mapped:
+        return f"model {check['model']} is not mapped"
+    if check["model"] not in compared:
+        return f"model {check['model']} is not compared with regions"
+    if check["quantity"] == "surface" and n_subjects < 2:
+        return FEW_SUBJECTS
+    if check["quantity"] == "map" and n_image_sets < 2:
+        return FEW_SETS
+    return ""
+
+
 def check_maps(
     checks: list[Mapping[str, Any]], bound: float, confidence: float, *, found: FoundMaps, seed: int
 ) -> pd.DataFrame:
@@ -168,8 +206,8 @@ def check_maps(
     Parameters
     ----------
     checks
-        ``map_checks`` of the truth file: ``quantity`` (``map``, ``peak`` or ``surface``), ``model``, ``kind``, and ``roi`` or
-        ``away_from``.
+        ``map_checks`` of the truth file for which `why_map_left_out` has no reason: ``quantity`` (``map``, ``peak`` or
+        ``surface``), ``model``, ``kind``, and ``roi`` or ``away_from``.
     bound
         Equivalence bound of nulls.
     confidence
@@ -191,11 +229,9 @@ def check_maps(
         if check["quantity"] == "peak":
             peak, n_vertices = _peak(found, model, check["away_from"])
             ok = "yes" if peak < bound else "NO"
-            rows.append([f"largest map of {model}", roi, kind, 0.0, peak, np.nan, np.nan, bound, n_vertices, ok])
+            rows.append([check_name(check), roi, kind, 0.0, peak, np.nan, np.nan, bound, n_vertices, ok, ""])
             continue
-        name = f"map of {model}"
         if check["quantity"] == "surface":
-            name = f"map of {model}, surface - volume"
             expected, values = 0.0, _surface_minus_volume(found, model, roi)
         elif roi == ELSEWHERE:
             expected, values = 0.0, _means_away(found, model, check["away_from"])
@@ -205,7 +241,7 @@ def check_maps(
         interval = Interval(*(limit + expected for limit in around))
         ok = judge(kind, expected, interval, bound)
         limit = bound if kind == "null" else np.nan
-        rows.append([name, roi, kind, expected, *interval, limit, len(values), ok])
+        rows.append([check_name(check), roi, kind, expected, *interval, limit, len(values), ok, ""])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

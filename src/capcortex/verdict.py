@@ -19,7 +19,8 @@ def verdict(results: Path) -> tuple[str, bool]:
     -------
     text : str
     ok : bool
-        False if the sentinel or a row of the check is not ok. A study on real data has no planted truth and no check.
+        False if the sentinel or a checked row is not ok. Rows that this study cannot check are counted with their reasons,
+        and count neither as passed nor as failed. A study on real data has no planted truth and no check.
     """
     sentinel = read_table(results / "sentinel.tsv", columns=["r", "r_shifted_by_one", "distance_in_sd", "ok"]).iloc[0]
     lines = [
@@ -31,16 +32,20 @@ def verdict(results: Path) -> tuple[str, bool]:
     # An older check of the miniature may lie beside results of another source.
     source = json.loads((results / "provenance/plot_roi_rsa.json").read_text(encoding="utf-8"))["params"]["source"]
     if source == "miniature":
-        table = read_table(check, columns=["check", "roi", "kind", "expected", "estimate", "low", "high", "ok"])
-        good = table["ok"] == "yes"
-        shown = table.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="")
-        lines += ["", "Was the planted truth found? (results/check.tsv)", shown]
-        lines += ["", f"{good.sum()} of {len(table)} planted effects and nulls came out as planted."]
-        if table.empty:
-            lines[-1] = (
-                "None of the models and regions of this study has a planted effect or null to check; regions are checked on "
-                "the streams atlas on fsaverage, with all vertices."
-            )
+        columns = ["check", "roi", "kind", "expected", "estimate", "low", "high", "n", "ok", "left_out"]
+        table = read_table(check, columns=columns)
+        checked, reasons = table[table["left_out"].isna()].drop(columns="left_out"), table["left_out"].dropna()
+        good = checked["ok"] == "yes"
+        lines += ["", "Was the planted truth found? (results/check.tsv)"]
+        if len(checked):
+            checked = checked.astype({"n": int})
+            lines.append(checked.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep=""))
+            lines += ["", f"{good.sum()} of {len(checked)} planted effects and nulls came out as planted."]
+        else:
+            lines.append("None of the planted effects and nulls can be checked in this study.")
+        if len(reasons):
+            lines.append(f"Not checked: {len(reasons)} more.")
+            lines += [f"  {n}: {reason}" for reason, n in reasons.value_counts(sort=False).items()]
         ok = ok and bool(good.all())
     else:
         lines.append("Real data have no planted truth; nothing more to check.")

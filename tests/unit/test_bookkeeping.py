@@ -804,6 +804,16 @@ def test_different_seeds_and_subjects_give_different_sets(real_files):
     own = of_subject(real_files[1], "subj04")
     tables = [draw_own_sets(own, n_sets=54, size=100, seed=seed) for seed in (1, 2)]
     assert not np.array_equal(tables[0]["id73k"], tables[1]["id73k"])
-    # One subject alone: its own sets and the shared ones come from one pool, but are separate draws.
-    shared = draw_shared_sets(own, n_sets=54, size=100, seed=1)
+    # Two subjects who saw the same: their own sets and the shared ones come from one pool, but are separate draws.
+    twins = pd.concat([own, own.assign(subject="twin")], ignore_index=True)
+    shared = draw_shared_sets(twins, n_sets=54, size=100, seed=1)
     assert not np.array_equal(tables[0]["id73k"], shared["id73k"])
+
+
+def test_one_subject_shares_images_with_nobody(small_files):
+    own = of_subject(small_files[1], "subj01")
+    assert seen_three_times(own).size == 30
+    assert seen_three_times_by_all(own).size == 0
+    assert draw_shared_sets(own, n_sets=0, size=10, seed=1).empty
+    with pytest.raises(ValueError, match="shared_image_sets is 3; one subject shares images with nobody: set it to 0"):
+        draw_shared_sets(own, n_sets=3, size=10, seed=1)

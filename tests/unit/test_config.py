@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capcortex import __version__
-from capcortex.config import RENAMED, load_study, require_files, searchlight_batches
+from capcortex.config import RENAMED, load_study, searchlight_batches
 from capcortex.config_checks import model_mistakes
 from capcortex.config_files import ConfigError, lay_over, locate, merge_layers, read_layers
 from capcortex.config_schema import allowed, describe_path, parts_of
@@ -338,14 +338,6 @@ def test_every_row_of_the_model_table_is_checked(change, words):
     (mistake,) = model_mistakes(models, "models.tsv")
     for word in ["models.tsv", *words]:
         assert word in mistake
-
-
-def test_missing_files_are_named_with_their_place(tmp_path):
-    there = tmp_path / "there.tsv"
-    there.touch()
-    require_files({str(there): "config key a"})
-    with pytest.raises(FileNotFoundError, match=r"gone\.tsv does not exist; it is named by config key b \(1 of 2"):
-        require_files({str(there): "config key a", str(tmp_path / "gone.tsv"): "config key b"})
 
 
 # Atlases

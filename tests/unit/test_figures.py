@@ -1,6 +1,7 @@
 """Figures show what their tables hold, all of it, in a readable way, and never pass made-up brains off as brains."""
 
 import time
+import warnings
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -17,6 +18,7 @@ from matplotlib.transforms import Bbox
 
 from capcortex.figures import captions, rdms, roi, style
 from capcortex.inference.group import is_shared, tabulate_ceilings, tabulate_group
+from capcortex.inference.tests import TOO_FEW
 from capcortex.tables import read_table, write_table
 
 MODELS = {
@@ -255,9 +257,24 @@ class TestRegions:
             [height for height, _ in bars_of(axes)], [line.get_ydata()[0] for line in lines_of(axes, roi.DOTS)]
         )
         assert lines_of(axes, roi.SIGNIFICANT) == []
+        assert f"No test and no interval: {TOO_FEW}." in words(figure).replace("\n", " ")
+        assert "interval over subjects\n" not in words(figure) and "adjusted p" not in words(figure)
         assert not any(patch.get_width() == 1 for patch in axes.patches)
         assert "noise ceiling" not in words(figure)
         assert "at least two subjects" in words(figure).replace("\n", " ")
+
+    def test_a_region_of_one_subject_is_named_beside_tested_ones(self) -> None:
+        table, means, labels = study(2)
+        alone = table["roi"] == "ventral"
+        table.loc[alone, ["p_adjusted", "r_low", "r_high"]] = np.nan
+        table.loc[alone, "test_left_out"] = TOO_FEW
+        figure = draw(table, means, labels)
+        assert f"No test and no interval in ventral: {TOO_FEW}." in words(figure).replace("\n", " ")
+        assert "adjusted p" in words(figure)
+        assert not faults_of_texts(figure)
+        numbers = roi.plotted_numbers(table, means, labels)
+        named = numbers[(numbers["mark"] == "mean") & (numbers["test_left_out"] == TOO_FEW)]
+        assert set(named["roi"]) == {"ventral"} and len(named) == 2
 
     def test_no_shared_images(self) -> None:
         table, means, labels = study(2, shared=False)
@@ -451,6 +468,27 @@ class TestRDMs:
         models = [(f"Scrambled captions {number}"[-18:], distances(number)) for number in range(n_models)]
         assert not faults_of_texts(self.draw(models, [(name, distances(9)) for name in ROIS])[0])
 
+    def test_without_shared_sets_and_with_a_region_that_nobody_shown_has_the_note_says_so(self) -> None:
+        models = [("Captions", distances(1))]
+        regions = [("early", distances(2)), ("OFA", np.full(distances(2).size, np.nan))]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            figure = rdms.draw_rdms(
+                models,
+                regions,
+                order=rdms.order_by_likeness(models[0][1]),
+                image_set="subj01-001",
+                n_subjects={"early": 1, "OFA": 0},
+                ordered_by="Captions",
+                source="miniature",
+            )
+        said = words(figure).replace("\n", " ")
+        assert "No image set is common to several subjects: the first subject's first set is shown." in said
+        assert "n = 0: no subject with this image set has the region." in said
+        assert panel(figure, "OFA").get_title() == "OFA (n = 0)"
+        assert not faults_of_texts(figure)
+        assert "common to several" not in words(self.draw(models, regions[:1])[0])
+
 
 def embeddings(n_images: int = 40, n_features: int = 6, seed: int = 4) -> xr.DataArray:
     random = np.random.default_rng(seed)
@@ -516,6 +554,17 @@ class TestCaptions:
                 one: max(r[min(one, c), max(one, c)] for c in chosen[:n]) for one in candidates if one not in chosen[:n]
             }
             assert min(nearest, key=nearest.__getitem__) == chosen[n]
+
+    def test_a_figure_without_pictures_says_why(self, tmp_path) -> None:
+        shown = captions.find_neighbours(embeddings(), np.array([7, 9]), 2)
+        texts_of = {int(one): ["A dog."] for one in shown["id73k"]}
+        figure = captions.draw_captions(shown, texts_of, {}, encoder="all-MiniLM-L6-v2", source="local")
+        assert "nsd_stimuli.hdf5" in words(figure)
+        assert all([text.get_text() for text in axes.texts] == ["no picture"] for axes in figure.axes)
+        assert not faults_of_texts(figure, [text for axes in figure.axes for text in axes.texts])
+        pictures = captions.read_pictures(brick(tmp_path / "brick.hdf5"), shown["id73k"])
+        figure = captions.draw_captions(shown, texts_of, pictures, encoder="all-MiniLM-L6-v2", source="local")
+        assert "nsd_stimuli.hdf5" not in words(figure) and not any(axes.texts for axes in figure.axes)
 
     def test_pictures_stand_one_row_below_their_id73k(self, tmp_path) -> None:
         pictures = captions.read_pictures(brick(tmp_path / "brick.hdf5"), [17, 1, 60, 17])

@@ -16,6 +16,7 @@ from test_figures import faults_of_texts, panel, words
 
 from capcortex.figures import cortex as on_cortex
 from capcortex.figures import maps, style
+from capcortex.inference.tests import TOO_FEW
 from capcortex.nsd.miniature.mesh import load_cortex
 
 N = 20_484
@@ -69,13 +70,13 @@ def regions(labels=None) -> maps.Regions:
 def draw_group(cortex, mean, p_fdr=None, p_sign_flip=None, **changes) -> Figure:
     ones = np.ones(cortex.n_vertices)
     given = {"regions": regions(np.zeros(cortex.n_vertices, dtype=int)), "title": "Captions", "source": "nsd"}
+    given |= {"n_subjects": 8, "test_left_out": ""}
     return maps.draw_group_map(
         mean,
         ones if p_fdr is None else p_fdr,
         ones if p_sign_flip is None else p_sign_flip,
         cortex=cortex,
         quantity="RDM correlation (Pearson r)",
-        n_subjects=8,
         false_discovery_rate=0.05,
         **given | changes,
     )
@@ -404,7 +405,7 @@ def test_numbers_of_each_region_and_hemisphere(rng) -> None:
     mean, p_fdr, p_flip = rng.standard_normal(N), rng.uniform(0, 0.1, N), rng.uniform(0, 0.1, N)
     mean[np.flatnonzero(given.labels == 1)[::3]] = np.nan
     mean[HALF + np.flatnonzero(given.labels[HALF:] == 4)] = np.nan
-    table = maps.group_numbers(mean, p_fdr, p_flip, regions=given, false_discovery_rate=0.05)
+    table = maps.group_numbers(mean, p_fdr, p_flip, regions=given, test_left_out="", false_discovery_rate=0.05)
     every = pd.DataFrame(
         {
             "region": pd.Series(given.labels).map({0: "outside", 1: "early", 4: "parietal"}),
@@ -441,15 +442,48 @@ def test_no_text_is_clipped_or_overlaps(cortex) -> None:
     given = maps.Regions(np.zeros(values.size, dtype=int), names)
     title = "Scrambled captions (all-MiniLM-L6-v2) minus Captions (all-MiniLM-L6-v2, five of each image)"
     figure = maps.draw_group_map(
-        values, np.zeros(values.size), np.zeros(values.size), cortex=fine, regions=given, title=title, n_subjects=8,
-        quantity="difference of RDM correlations (Pearson r)", false_discovery_rate=0.05, source="miniature",
+        values, np.zeros(values.size), np.zeros(values.size), cortex=fine, regions=given, title=title,
+        n_subjects=5, test_left_out="", quantity="difference of RDM correlations (Pearson r)",
+        false_discovery_rate=0.05, source="miniature",
     )  # fmt: skip
     assert not faults_of_texts(figure)
     assert style.STAMP in words(figure)
     assert "All views show the first 10,242 of 163,842 vertices" in words(figure)
+    assert "With 5 subjects a sign-flip p is never below 0.0625" in words(figure)
     small = draw_subjects(cortex, {"subj01": values[:N]}, values[:N], title=title, source="miniature")
     assert not faults_of_texts(small)
     assert style.STAMP in words(small)
+
+
+@pytest.mark.parametrize(("n_subjects", "least"), [(2, "0.5"), (5, "0.0625"), (6, None), (8, None)])
+def test_few_subjects_are_told_that_no_sign_flip_can_be_significant(cortex, n_subjects, least) -> None:
+    said = words(draw_group(cortex, np.zeros(N), n_subjects=n_subjects))
+    assert (f"With {n_subjects} subjects a sign-flip p is never below {least}," in said) == (least is not None)
+    assert ("is never below" in said) == (least is not None)
+
+
+def test_a_map_without_tests_says_why_and_promises_none(cortex) -> None:
+    undefined = np.full(N, np.nan)
+    figure = draw_group(cortex, np.linspace(-0.1, 0.1, N), undefined, undefined, n_subjects=1, test_left_out=TOO_FEW)
+    said = words(figure)
+    assert TOO_FEW in said
+    assert panel(figure, "colour bar").get_xlabel() == "RDM correlation (Pearson r) of the only subject"
+    for promise in ("adjusted p", "sign-flip", "false discovery", "mean RDM", "tested where all"):
+        assert promise not in said, promise
+    assert not faults_of_texts(figure)
+    numbers = maps.group_numbers(
+        np.zeros(N), undefined, undefined, regions=regions(), test_left_out=TOO_FEW, false_discovery_rate=0.05
+    )
+    assert numbers[["n_significant", "n_sign_flip"]].isna().all(axis=None)
+    assert set(numbers["test_left_out"]) == {TOO_FEW}
+
+
+def test_the_mean_of_one_subject_is_explained(cortex) -> None:
+    alone = draw_subjects(cortex, {"subj01": np.zeros(N)}, np.zeros(N))
+    assert "Of one subject the mean is its own map." in words(alone)
+    assert "Of one subject" not in words(
+        draw_subjects(cortex, dict.fromkeys(("subj01", "subj02"), np.zeros(N)), np.zeros(N))
+    )
 
 
 def test_the_same_map_gives_the_same_bytes(tmp_path, cortex, monkeypatch) -> None:

@@ -169,6 +169,13 @@ def test_figure_is_drawn_from_the_numbers_beside_it(tmp_path) -> None:
     assert (tmp_path / "direct.png").read_bytes() == (tmp_path / "read.png").read_bytes()
 
 
+@pytest.mark.parametrize(("spaces", "said"), [(TWO, ""), (TWO[:1], "no surface betas"), (TWO[1:], "no volume betas")])
+def test_a_space_that_is_not_read_is_named(spaces, said) -> None:
+    written = words(draw(*tables(spaces=spaces)))
+    assert ("This study reads" in written) == bool(said)
+    assert said in written
+
+
 @pytest.mark.parametrize("n_subjects", [1, 3, 8])
 @pytest.mark.parametrize("spaces", [TWO, ONE])
 def test_no_text_is_clipped_or_overlaps(n_subjects, spaces) -> None:

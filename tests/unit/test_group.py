@@ -15,6 +15,7 @@ from capcortex.inference.group import (
     tabulate_ceilings,
     tabulate_group,
 )
+from capcortex.inference.tests import TOO_FEW
 from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
 
@@ -78,7 +79,7 @@ def test_group_row_by_hand():
     half = 4.302652729911275 * np.sqrt(2 / 3 * np.sum((replicates - replicates.mean()) ** 2))
     assert row["ratio_to_lower_low"] == pytest.approx(0.95 / 1.65 - half)
     assert row["ratio_to_lower_high"] == pytest.approx(0.95 / 1.65 + half)
-    assert row["ratio_left_out"] == ""
+    assert row["ratio_left_out"] == row["test_left_out"] == ""
 
 
 def test_shared_sets_do_not_enter_the_group_mean():
@@ -118,6 +119,27 @@ def test_one_subject_has_a_mean_but_no_interval(tmp_path):
         ).all()
         assert row["r_shared"] == pytest.approx(0.3)
         assert row["ratio_left_out"] == "a ceiling needs at least two subjects who have the region"
+        assert row["test_left_out"] == TOO_FEW
+
+
+def test_one_subject_without_shared_images_lacks_a_second_subject_not_images():
+    row = tabulate_group(scores_of({"subj01": [0.1, 0.2]}, {}), no_ceilings(), 0.95).iloc[0]
+    assert row["ratio_left_out"] == "a ceiling needs at least two subjects who have the region"
+    assert np.isnan(row["r_shared"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_correlation_that_is_not_defined_is_named_with_its_subjects():
+    """A model of equal distances has no r: on a subject's own sets there is no test, on shared ones no ratio."""
+    own = tabulate_group(scores_of(OWN | {"subj02": [np.nan, np.nan]}), ceilings_of([0.5, 0.6, 0.55]), 0.95).iloc[0]
+    assert own["test_left_out"] == "r is not defined on the subject's own image sets: subj02"
+    assert np.isnan(own[["t", "p", "p_adjusted", "r_low"]].astype(float)).all()
+    assert own["ratio_left_out"] == ""
+    shared = {subject: [np.nan] * 2 if subject != "subj01" else [0.2, 0.3] for subject in SUBJECTS}
+    row = tabulate_group(scores_of(OWN, shared), ceilings_of([0.5, 0.6, 0.55]), 0.95).iloc[0]
+    assert row["ratio_left_out"] == "r is not defined on shared image sets: subj02, subj03"
+    assert row["test_left_out"] == ""
+    assert np.isnan(row["ratio_to_lower"])
 
 
 def test_without_shared_sets_there_is_a_mean_but_no_ratio():
@@ -270,5 +292,5 @@ def test_a_region_of_one_or_two_subjects_has_a_row_without_a_ratio(rng, n, reaso
     scores = scores_of({s: OWN[s] for s in few}, {s: SHARED[s] for s in few}, roi="OFA")
     row = tabulate_group(scores, tabulate_ceilings({"OFA": {"shared-001": of_subjects(rng, few)}}), 0.95).iloc[0]
     assert row["n_subjects"] == n
-    assert np.isfinite(row["r"]) and np.isnan(row["p"]) == (n == 1)
+    assert np.isfinite(row["r"]) and np.isnan(row["p"]) == (n == 1) == (row["test_left_out"] == TOO_FEW)
     assert reason in row["ratio_left_out"]

@@ -13,6 +13,7 @@ from scipy import stats
 from capcortex.arrays import open_array, write_array
 from capcortex.inference import maps
 from capcortex.inference.maps import group_map, paired_difference, sign_flip_p
+from capcortex.inference.tests import TOO_FEW
 
 TESTS = ["t", "p", "p_fdr", "p_sign_flip"]
 N_SUBJECTS, N_VERTICES = 6, 9
@@ -222,3 +223,20 @@ def test_maps_that_do_not_belong_together_are_not_subtracted(rng):
         paired_difference(left.drop_vars("subject"), left.drop_vars("subject"))
     with pytest.raises(ValueError, match="vertex"):
         paired_difference(left.assign_coords(vertex=np.arange(9)), left.assign_coords(vertex=np.arange(1, 10)))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_map_without_tests_carries_the_reason_into_its_file(rng, tmp_path):
+    apart = np.array([[0.1, np.nan], [np.nan, 0.2]])  # no vertex that both have
+    for values, reason in (
+        (rng.normal(size=(1, 5)), TOO_FEW),
+        (apart, "at no vertex do all subjects have a value"),
+        (np.ones((3, 4)), "their values do not differ"),
+        (rng.normal(size=(3, 5)), ""),
+    ):
+        write_array(group_map(values), tmp_path / "group.nc")
+        with open_array(tmp_path / "group.nc", variables=["p"]) as file:
+            assert reason in file.attrs["test_left_out"]
+            assert bool(file.attrs["test_left_out"]) == bool(np.isnan(file["p"]).all()) == bool(reason)
+            assert file.attrs["n_subjects"] == len(values)
+            assert file.attrs["least_p_sign_flip"] == pytest.approx(2 / 2 ** len(values))

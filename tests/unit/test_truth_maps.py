@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from capcortex.truth_maps import FoundMaps, PlantedVolume, check_maps, distance_to, measure_sphere
+from capcortex.truth import FEW_SETS, FEW_SUBJECTS
+from capcortex.truth_maps import FoundMaps, PlantedVolume, check_maps, distance_to, measure_sphere, why_map_left_out
 
 SHAPE, RADIUS, N_IMAGES, VENTRAL = (16, 9, 8), 2.5, 40, 5
 SUBJECTS = ["subj01", "subj02"]
@@ -131,3 +132,21 @@ def test_vertices_in_reach_or_without_value_do_not_count(found):
     table = check_maps([PEAK], 0.05, 0.99, found=replace(found, group={"caption": mean}), seed=1)
     assert table["ok"].tolist() == ["yes"]
     assert 0 < table["n"][0] < np.isfinite(mean).sum()
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "reason"),
+    [
+        (EFFECT, {}, ""),
+        (EFFECT, {"mapped": []}, "model caption is not mapped"),
+        (EFFECT, {"compared": ["random"]}, "model caption is not compared with regions"),
+        (EFFECT, {"n_image_sets": 1}, FEW_SETS),
+        (EFFECT, {"n_subjects": 1}, ""),
+        (SURFACE, {"n_subjects": 1}, FEW_SUBJECTS),
+        (SURFACE, {"n_image_sets": 1}, ""),
+        (PEAK, {"n_subjects": 1, "n_image_sets": 1}, ""),
+    ],
+)
+def test_a_check_that_cannot_be_made_has_a_reason(check, changes, reason):
+    given = {"mapped": ["caption"], "compared": ["caption"], "n_subjects": 2, "n_image_sets": 4}
+    assert why_map_left_out(check, **given | changes) == reason

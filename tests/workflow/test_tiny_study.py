@@ -174,7 +174,8 @@ def run_check(
         checked_rois=["early", "midlateral", "ventral", "lateral"] if checked_rois is None else checked_rois,
         check=str(check),
     )
-    return read_table(check, columns=["check", "roi", "kind", "ok"]).set_index(["check", "roi", "kind"])
+    rows = read_table(check, columns=["check", "roi", "kind", "ok", "left_out"]).set_index(["check", "roi", "kind"])
+    return rows[rows["left_out"].isna()]
 
 
 @pytest.mark.parametrize("subjects", [SUBJECTS[:1], SUBJECTS[:2]], ids=["one", "two"])

@@ -10,13 +10,13 @@ from snakemake.exceptions import WorkflowError
 
 from capcortex.config import (
     load_study,
-    require_files,
     searchlight_batches,
 )
 from capcortex.config_checks import MINIATURE_FOLDER
 from capcortex.config_files import ConfigError
 from capcortex.digests import code_digest
 from capcortex.files import remove_partial_files
+from capcortex.missing import require_files
 from capcortex.nsd import layout
 from capcortex.nsd.betas import averaging_memory_mb
 from capcortex.nsd.sessions import (
@@ -369,6 +369,6 @@ def roi_files_nobody_makes():
 
 
 try:
-    require_files(files_nobody_makes())
+    require_files(files_nobody_makes(), STUDY)
 except FileNotFoundError as error:
     raise WorkflowError(str(error)) from None

@@ -138,7 +138,7 @@ def draw_captions(
     captions
         Captions of every shown ``id73k``, in their order.
     pictures
-        Pictures by ``id73k``; a shown image without one leaves its place empty.
+        Pictures by ``id73k``; empty where the study has none, which the figure says.
     encoder
         Name of the sentence encoder, for the note.
     source
@@ -172,9 +172,13 @@ def draw_captions(
             left = {EXAMPLE: EDGE, FAR: far_left}.get(row.shown_as, near_left + (row.rank - 1) * (NEAR_CELL + GAP))
             label = f"{row.example} {row.shown_as} {row.rank} {row.id73k}"
             axes = add_panel(figure, label, (left, top - PICTURE, PICTURE, PICTURE))
-            if row.id73k in pictures:
+            if pictures:
                 axes.imshow(pictures[row.id73k], interpolation="auto")
-            axes.set_axis_off()
+                axes.set_axis_off()
+            else:
+                axes.set(xticks=[], yticks=[], facecolor="0.95")
+                axes.spines[:].set_visible(False)
+                axes.text(0.5, 0.5, "no picture", ha="center", va="center", transform=axes.transAxes, **NOTE)
             if row.shown_as == EXAMPLE:
                 write(left + PICTURE + 0.1, top, "\n".join(_listed(captions[row.id73k])), fontsize=TEXT_SIZE)
                 write(left, top - PICTURE - 0.05, f"id73k {row.id73k}", **NOTE)
@@ -183,7 +187,10 @@ def draw_captions(
                 write(left + PICTURE + 0.07, top, f"r = {r}\nid73k {row.id73k}", **NOTE)
                 lines = _wrapped(captions[row.id73k][0], NEAR_CELL, NEAR_LINES)
                 write(left, top - PICTURE - 0.05, "\n".join(lines), fontsize=TEXT_SIZE)
-    write(EDGE, 0.08, f"r: correlation of mean caption embeddings ({encoder}).", va="bottom", **NOTE)
+    note = f"r: correlation of mean caption embeddings ({encoder})."
+    if not pictures:
+        note += " Pictures are left out: nsd_stimuli.hdf5, which holds them, is not in this copy of NSD."
+    write(EDGE, 0.08, note, va="bottom", **NOTE)
     stamp(figure, source)
     return figure
 

@@ -37,6 +37,7 @@ from capcortex.figures.cortex import (
     paint,
 )
 from capcortex.figures.style import NOTE, add_panel, new_figure, stamp
+from capcortex.inference.maps import least_sign_flip_p
 
 FAMILY_WISE = 0.05
 
@@ -89,6 +90,7 @@ def draw_group_map(
     title: str,
     quantity: str,
     n_subjects: int,
+    test_left_out: str,
     false_discovery_rate: float,
     source: str,
 ) -> Figure:
@@ -112,6 +114,8 @@ def draw_group_map(
         What a subject's map holds, for the colour bar: ``RDM correlation (Pearson r)``.
     n_subjects
         Number of subjects.
+    test_left_out
+        Why no vertex has a test; empty where some have.
     false_discovery_rate
         Vertices whose ``p_fdr`` lies below get a colour on the right.
     source
@@ -134,8 +138,11 @@ def draw_group_map(
     blocks = {
         "unthresholded": ("Unthresholded", "every vertex that has a value", None),
         "thresholded": (
-            f"Thresholded: adjusted p < {false_discovery_rate:g}",
-            f"t test, false discovery rate over vertices: {significant.sum():,} of {n_tested:,} vertices",
+            "Thresholded: nothing, without tests"
+            if test_left_out
+            else f"Thresholded: adjusted p < {false_discovery_rate:g}",
+            test_left_out
+            or f"t test, false discovery rate over vertices: {significant.sum():,} of {n_tested:,} vertices",
             significant,
         ),
     }
@@ -147,11 +154,15 @@ def draw_group_map(
     numbers = {key: _number_places(view, regions) for key, view in views.items()}
     limit = colour_limit(mean)
     listed = ", ".join(f"{number} {name}" for number, name in enumerate(regions.names, start=1))
-    notes = _wrap(
-        f"Regions: {listed}.",
-        "Mean over the subjects that have a value at a vertex; tested where all have one.",
-        *_about_maps(cortex),
-    )
+    about = [f"Regions: {listed}."]
+    if n_subjects > 1:
+        about.append("Mean over the subjects that have a value at a vertex; tested where all have one.")
+    least = least_sign_flip_p(n_subjects)
+    if not test_left_out and least >= FAMILY_WISE:
+        about.append(
+            f"With {n_subjects} subjects a sign-flip p is never below {least:g}, so that no vertex can reach {FAMILY_WISE:g}."
+        )
+    notes = _wrap(*about, *_about_maps(cortex))
     below = _footer_height(notes)
     top = below + sum(heights.values()) + 3 * GAP
     figure = _new_page(top + 0.8, title)
@@ -174,13 +185,11 @@ def draw_group_map(
                     axes.add_collection(LineCollection(outline(views[key], survives), **SURVIVES))
                 if at == across == 0:
                     _write(figure, (0.12, bottom + height / 2), side, rotation=90, **NOTE | {"va": "center"})
-    bar_label = f"mean {quantity} over {n_subjects} subject{'s' * (n_subjects != 1)}"
-    legend = [
-        Patch(color=str(SULCUS), label="not significant, or not tested (thresholded only)"),
-        Line2D(
-            [], [], label=f"sign-flip maximum statistic p < {FAMILY_WISE:g}: {survives.sum():,} vertices", **SURVIVES
-        ),
-    ]
+    bar_label = f"mean {quantity} over {n_subjects} subjects" if n_subjects > 1 else f"{quantity} of the only subject"
+    legend: list[Artist] = [Patch(color=str(SULCUS), label="not significant, or not tested (thresholded only)")]
+    if not test_left_out:
+        found = f"sign-flip maximum statistic p < {FAMILY_WISE:g}: {survives.sum():,} vertices"
+        legend.append(Line2D([], [], label=found, **SURVIVES))
     _draw_footer(figure, notes, limit=limit, maps=[mean], label=bar_label, legend=legend)
     stamp(figure, source)
     return figure
@@ -225,7 +234,8 @@ def draw_subject_maps(
     left = 0.6
     across_up = {key: view.covered.shape[1] / view.covered.shape[0] for key, view in views.items()}
     height = (WIDTH - left - EDGE - 5 * GAP) / sum(across_up.values())
-    notes = _wrap(f"Regions: {', '.join(regions.names)}.", *_about_maps(cortex))
+    alone = ["Of one subject the mean is its own map."] if len(maps) == 1 else []
+    notes = _wrap(f"Regions: {', '.join(regions.names)}.", *alone, *_about_maps(cortex))
     below = _footer_height(notes)
     figure = _new_page(below + len(rows) * (height + GAP) + 0.64, title)
     bottom = below + len(rows) * (height + GAP)
@@ -249,13 +259,19 @@ def draw_subject_maps(
 
 
 def group_numbers(
-    mean: Values, p_fdr: Values, p_sign_flip: Values, *, regions: Regions, false_discovery_rate: float
+    mean: Values,
+    p_fdr: Values,
+    p_sign_flip: Values,
+    *,
+    regions: Regions,
+    test_left_out: str,
+    false_discovery_rate: float,
 ) -> pd.DataFrame:
     """List what `draw_group_map` shows of each region; the maps' own files hold every vertex.
 
     Parameters
     ----------
-    mean, p_fdr, p_sign_flip, regions, false_discovery_rate
+    mean, p_fdr, p_sign_flip, regions, test_left_out, false_discovery_rate
         As for `draw_group_map`.
 
     Returns
@@ -264,11 +280,14 @@ def group_numbers(
         One row for each region and hemisphere, and for the vertices outside of all regions (``outside``): ``region``,
         ``hemisphere``, ``n_vertices``, ``n_with_value``, ``mean`` over the vertices that have a value, ``peak`` (the
         value farthest from zero), ``peak_vertex`` (its 0-based vertex of the hemisphere), ``n_significant``
-        (``p_fdr`` below the rate) and ``n_sign_flip`` (``p_sign_flip`` below 0.05).
+        (``p_fdr`` below the rate), ``n_sign_flip`` (``p_sign_flip`` below 0.05), and ``test_left_out``: why these two are
+        missing.
     """
-    return _list_regions(
-        mean, regions, {"n_significant": p_fdr < false_discovery_rate, "n_sign_flip": p_sign_flip < FAMILY_WISE}
-    )
+    counted = {"n_significant": p_fdr < false_discovery_rate, "n_sign_flip": p_sign_flip < FAMILY_WISE}
+    table = _list_regions(mean, regions, counted).assign(test_left_out=test_left_out)
+    if test_left_out:
+        table[list(counted)] = pd.NA
+    return table
 
 
 def subject_numbers(maps: Mapping[str, Values], mean: Values, *, regions: Regions) -> pd.DataFrame:

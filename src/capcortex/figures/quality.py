@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from capcortex.figures.style import PALETTE, add_panel, new_figure, stamp
+from capcortex.figures.style import NOTE, PALETTE, add_panel, new_figure, stamp
 
 NUMBERS = ["mark", "subject", "of", "value", "low", "high"]
 
@@ -22,6 +22,10 @@ NUMBERS = ["mark", "subject", "of", "value", "low", "high"]
 SPACES = {
     "func1pt8mm": ("voxels", "volume", PALETTE[0]),
     "fsaverage": ("vertices", "fsaverage", PALETTE[1]),
+}
+NOT_READ = {
+    "func1pt8mm": "This study reads no volume betas: nothing is shown of voxels.",
+    "fsaverage": "This study reads no surface betas: nothing is shown of vertices.",
 }
 # How often an image was shown, for the columns that count such images; how the legend names it, and its colour.
 SHOWINGS = {
@@ -101,6 +105,7 @@ def draw_quality(numbers: pd.DataFrame, source: str) -> Figure:
     -------
     Figure
         Its axes carry the labels ``ncsnr``, ``noise ceiling`` (the right axis of the same panel), ``units`` and ``trials``.
+        A note names the space whose betas the study does not read.
     """
     subjects = list(dict.fromkeys(numbers.loc[numbers["mark"] == "trials", "subject"]))
     spaces = [space for space in SPACES if ((numbers["mark"] == "median") & (numbers["of"] == space)).any()]
@@ -121,6 +126,10 @@ def draw_quality(numbers: pd.DataFrame, source: str) -> Figure:
         axes.set_xlim(middle - half, middle + half)
         axes.tick_params(bottom=False)
         axes.yaxis.set_label_coords(-0.43 / WIDTH, 0.5)
+    # A study without betas at all has no figure, so that at most one space is missing.
+    for space, (units, _, _) in SPACES.items():
+        if units not in set(of_mark["used"]["of"]):
+            figure.text(LEFT / width, 0.08 / height, NOT_READ[space], va="bottom", **NOTE)
     stamp(figure, source)
     return figure
 

@@ -26,7 +26,7 @@ Panels = Sequence[tuple[str, NDArray[np.float64]]]
 """Title and RDM vector of each panel."""
 
 # Sizes on the page in inches.
-PER_ROW, PANEL, GAP, TITLE, HEADING, EDGE, BELOW = 7, 1.5, 0.12, 0.2, 0.24, 0.15, 0.56
+PER_ROW, PANEL, GAP, TITLE, HEADING, EDGE, BELOW, NOTE_LINE = 7, 1.5, 0.12, 0.2, 0.24, 0.15, 0.56, 0.13
 
 
 def shown_image_set(names: list[str]) -> str:
@@ -136,7 +136,7 @@ def draw_rdms(
     image_set
         Name of the set.
     n_subjects
-        Subjects in the mean of each region. Where they differ, every region says how many.
+        Subjects in the mean of each region. Where they differ, or there is none, every region says how many.
     ordered_by
         Name of the model whose RDM gave the order.
     source
@@ -144,7 +144,7 @@ def draw_rdms(
     """
     columns = min(max(len(models), len(rois)), PER_ROW)
     counts = set(n_subjects.values())
-    if len(counts) == 1:
+    if len(counts) == 1 and 0 not in counts:
         heading, titles = f"Regions, {_subjects(*counts)}", dict.fromkeys(n_subjects, "")
     else:
         heading = "Regions, mean of the subjects who have them"
@@ -152,7 +152,18 @@ def draw_rdms(
     blocks = [("Models", models), (heading, rois)]
     rows = [math.ceil(len(panels) / columns) for _, panels in blocks]
     width = max(2 * EDGE + columns * (PANEL + GAP) - GAP, 6.5)
-    height = sum(EDGE + HEADING + n * (TITLE + PANEL) for n in rows) + BELOW + EDGE
+    note_left = EDGE + 1.5 + 0.2
+    sentences = [
+        "Colour: rank of the pair within its panel; grey: not defined.",
+        f"Image set {image_set}, {order.size} images, ordered by hierarchical clustering of “{ordered_by}”.",
+    ]
+    if not image_set.startswith(SHARED):
+        sentences.append("No image set is common to several subjects: the first subject's first set is shown.")
+    if 0 in counts:
+        sentences.append("n = 0: no subject with this image set has the region.")
+    note = [line for sentence in sentences for line in textwrap.wrap(sentence, int(19 * (width - note_left)))]
+    below = BELOW + NOTE_LINE * max(len(note) - 2, 0)
+    height = sum(EDGE + HEADING + n * (TITLE + PANEL) for n in rows) + below + EDGE
     figure = new_figure(width, height)
     colours = colormaps["viridis"].with_extremes(bad="0.75")
     top = height - EDGE
@@ -168,20 +179,14 @@ def draw_rdms(
             axes.spines[:].set_visible(False)
             image = axes.imshow(squareform(pair_ranks(rdm))[np.ix_(order, order)], cmap=colours, vmin=0, vmax=1)
         top -= HEADING + n_rows * (TITLE + PANEL) + EDGE
-    bar = add_panel(figure, "colour scale", (EDGE, 0.42, 1.5, 0.09))
+    bar = add_panel(figure, "colour scale", (EDGE, below - 0.14, 1.5, 0.09))
     figure.colorbar(image, cax=bar, orientation="horizontal", ticks=[0, 1]).outline.set_visible(False)
     bar.set_xticklabels(["most alike", "most different"])
     bar.tick_params(length=0)
     low, high = bar.get_xticklabels()
     low.set_horizontalalignment("left")
     high.set_horizontalalignment("right")
-    sentences = (
-        "Colour: rank of the pair within its panel; grey: not defined.",
-        f"Image set {image_set}, {order.size} images, ordered by hierarchical clustering of “{ordered_by}”.",
-    )
-    left = EDGE + 1.5 + 0.2
-    note = "\n".join(line for sentence in sentences for line in textwrap.wrap(sentence, int(19 * (width - left))))
-    figure.text(left / width, 0.56 / height, note, va="top", linespacing=1.1, **NOTE)
+    figure.text(note_left / width, below / height, "\n".join(note), va="top", linespacing=1.1, **NOTE)
     stamp(figure, source)
     return figure
 

@@ -30,6 +30,7 @@ NUMBERS = [
     "high",
     "n_subjects",
     "p_adjusted",
+    "test_left_out",
     "ratio_left_out",
 ]
 
@@ -79,11 +80,12 @@ def plotted_numbers(table: pd.DataFrame, subject_means: pd.DataFrame, labels: di
     -------
     DataFrame
         One row for each drawn thing, with the columns `NUMBERS`; ``mark`` is ``mean`` (a bar with its interval),
-        ``subject`` (a dot), ``ratio`` (with its interval, or why it is left out) or ``ceiling`` (its bounds).
+        ``subject`` (a dot), ``ratio`` (with its interval) or ``ceiling`` (its bounds). ``test_left_out`` says why a mean has
+        neither test nor interval, ``ratio_left_out`` why there is no ratio.
     """
     ends = ["value", "low", "high"]
     keys = ["roi", "model"]
-    others = ["n_subjects", "p_adjusted"]
+    others = ["n_subjects", "p_adjusted", "test_left_out"]
     bars = table[[*keys, "r", "r_low", "r_high", *others]].set_axis([*keys, *ends, *others], axis=1)
     ratios = table[[*keys, "ratio_to_lower", "ratio_to_lower_low", "ratio_to_lower_high", "ratio_left_out"]]
     ratios = ratios.set_axis([*keys, *ends, "ratio_left_out"], axis=1)
@@ -153,9 +155,21 @@ def draw_roi_rsa(
         np.nanmin(ratios_and_ends, initial=0) < ratio_limits[0]
         or np.nanmax(ratios_and_ends, initial=0) > ratio_limits[1]
     )
-    marks = _marks(confidence, false_discovery_rate, with_ceilings=len(ceilings) > 0, with_arrows=bool(beyond))
+    marks = _marks(
+        confidence,
+        false_discovery_rate,
+        with_tests=bool(table["p_adjusted"].notna().any()),
+        with_ceilings=len(ceilings) > 0,
+        with_arrows=bool(beyond),
+    )
     legends, legend_height = _legends(labels, marks, width)
-    note = _note([f"Regions in {space}.", _fewer_subjects(table, n_subjects), _why_left_out(table)], width)
+    sentences = [
+        f"Regions in {space}.",
+        _fewer_subjects(table, n_subjects),
+        *_why_not_tested(table),
+        _why_left_out(table),
+    ]
+    note = _note(sentences, width)
     below = EDGE + NOTE_LINE * max(len(note), 1) + 0.05 + legend_height
     height = below + ROW_HEIGHT * math.ceil(len(rois) / columns) + EDGE
     figure = new_figure(width, height)
@@ -227,12 +241,13 @@ def _limits(*columns: Sequence[float] | pd.Series) -> tuple[float, float]:
     return float(values.min() - 0.04 * extent), float(values.max() + 0.12 * extent)
 
 
-def _marks(confidence: float, false_discovery_rate: float, *, with_ceilings: bool, with_arrows: bool) -> list[Artist]:
-    marks: list[Artist] = [
-        Line2D([], [], label="mean of a subject's own image sets", **DOTS),
-        Line2D([], [], label=f"{100 * confidence:g} % interval over subjects", **INTERVAL),
-        Line2D([], [], label=f"differs from 0, adjusted p < {false_discovery_rate:g}", **SIGNIFICANT),
-    ]
+def _marks(
+    confidence: float, false_discovery_rate: float, *, with_tests: bool, with_ceilings: bool, with_arrows: bool
+) -> list[Artist]:
+    marks: list[Artist] = [Line2D([], [], label="mean of a subject's own image sets", **DOTS)]
+    if with_tests:
+        marks.append(Line2D([], [], label=f"{100 * confidence:g} % interval over subjects", **INTERVAL))
+        marks.append(Line2D([], [], label=f"differs from 0, adjusted p < {false_discovery_rate:g}", **SIGNIFICANT))
     if with_ceilings:
         marks.append(Patch(label="noise ceiling (between subjects, shared images)", **CEILING))
     if with_arrows:
@@ -275,6 +290,16 @@ def _fewer_subjects(table: pd.DataFrame, n_subjects: int) -> str:
     counts = table.drop_duplicates("roi").set_index("roi")["n_subjects"]
     fewer = ", ".join(f"{roi} {n}" for roi, n in counts[counts < n_subjects].items())
     return f"Regions that fewer than all {n_subjects} subjects have: {fewer}." if fewer else ""
+
+
+def _why_not_tested(table: pd.DataFrame) -> list[str]:
+    """Sentences that say why bars have neither test nor interval, with their regions unless it is all bars."""
+    reasons = table["test_left_out"].replace("", np.nan).dropna()
+    sentences = []
+    for reason, bars in table.loc[reasons.index].groupby("test_left_out", sort=False):
+        where = "" if len(bars) == len(table) else f" in {', '.join(bars['roi'].unique())}"
+        sentences.append(f"No test and no interval{where}: {reason}.")
+    return sentences
 
 
 def _why_left_out(table: pd.DataFrame) -> str:

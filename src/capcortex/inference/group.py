@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from capcortex.inference.ceilings import between_subject_ceiling
 from capcortex.inference.intervals import Interval, jackknife_interval, mean_interval
-from capcortex.inference.tests import false_discovery_adjusted, one_sample_t
+from capcortex.inference.tests import TOO_FEW, false_discovery_adjusted, one_sample_t
 
 CEILING_COLUMNS = ["roi", "image_set", "left_out", "subject", "lower", "upper"]
 NOBODY = "nobody"
@@ -111,7 +111,8 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     -------
     DataFrame
         One row for each model and region, in the order of ``scores``. ``n_subjects`` counts those who have the region; scores
-        and ceilings are theirs.
+        and ceilings are theirs. Where there is no test, ``test_left_out`` says why, and where there is no ratio, or no ceiling,
+        ``ratio_left_out`` does; both are empty otherwise.
     """
     rows = []
     for (model, roi), here in scores.groupby(["model", "roi"], sort=False):
@@ -129,27 +130,43 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
             "t": t,
             "p": p,
             "p_adjusted": float("nan"),
+            "test_left_out": _why_not_tested(own),
         }
-        rows.append(row | _against_ceiling(on_shared, ceilings[ceilings["roi"] == roi], confidence))
+        rows.append(row | _against_ceiling(on_shared, len(own), ceilings[ceilings["roi"] == roi], confidence))
     table = pd.DataFrame(rows)
     table["p_adjusted"] = false_discovery_adjusted(table["p"].to_numpy())
     return table
 
 
-def _against_ceiling(r: pd.Series | None, ceilings: pd.DataFrame, confidence: float) -> dict[str, float | str]:
+def _why_not_tested(r: pd.Series) -> str:
+    return _undefined(r, "the subject's own image sets") or (TOO_FEW if len(r) < 2 else "")
+
+
+def _undefined(r: pd.Series, where: str) -> str:
+    """Name the subjects on whose image sets no correlation is defined, because model or region have equal distances."""
+    subjects = ", ".join(map(str, r.index[r.isna()]))
+    return f"r is not defined on {where}: {subjects}" if subjects else ""
+
+
+def _against_ceiling(
+    r: pd.Series | None, n_subjects: int, ceilings: pd.DataFrame, confidence: float
+) -> dict[str, float | str]:
     names = ["r_shared", *(f"ceiling_{bound}{end}" for bound in BOUNDS for end in ("", "_low", "_high"))]
     names += [f"ratio_to_{bound}{end}" for bound in BOUNDS for end in ("", "_low", "_high")]
     row: dict[str, float | str] = dict.fromkeys(names, float("nan"))
     row["ratio_left_out"] = ""
+    if r is not None:
+        row["r_shared"] = float(r.mean())
+    if n_subjects < 2:
+        return row | {"ratio_left_out": "a ceiling needs at least two subjects who have the region"}
     if r is None:
         return row | {"ratio_left_out": "no image set that all subjects saw three times"}
-    row["r_shared"] = float(r.mean())
-    if ceilings.empty:
-        return row | {"ratio_left_out": "a ceiling needs at least two subjects who have the region"}
     for bound in BOUNDS:
         row |= _columns(f"ceiling_{bound}", ceiling_interval(ceilings, bound, confidence))
     if len(r) < 3:
         return row | {"ratio_left_out": "the interval of a ceiling needs at least three subjects who have the region"}
+    if undefined := _undefined(r, "shared image sets"):
+        return row | {"ratio_left_out": undefined}
     if not float(row["ceiling_lower_low"]) > 0:
         return row | {"ratio_left_out": "the interval of the lower bound of the ceiling reaches zero"}
     for bound in BOUNDS:

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from capcortex.inference.tests import false_discovery_adjusted
+from capcortex.inference.tests import TOO_FEW, false_discovery_adjusted
 
 BLOCK_CELLS = 2**20  # flips times vertices held at once: 8 MB
 ROUNDING = 1e-12  # differences below this share of the values are rounding, not data
@@ -35,7 +35,8 @@ def group_map(values: ArrayLike) -> xr.Dataset:
         ``mean`` over the subjects that have a value, NaN where none has; ``n_subjects`` that have one (int64); ``t`` and ``p`` of
         the two-sided one-sample t-test, uncorrected; ``p_fdr``, adjusted by Benjamini-Hochberg over vertices;
         ``p_sign_flip``, corrected for the family of vertices, see `sign_flip_p`. Tests are NaN at vertices
-        without one, and everywhere with fewer than two subjects.
+        without one, and everywhere with fewer than two subjects. The attribute ``test_left_out`` says why no vertex has a test,
+        and is empty otherwise; ``least_p_sign_flip`` is the smallest ``p_sign_flip`` that so many subjects can reach.
 
     Raises
     ------
@@ -60,7 +61,24 @@ def group_map(values: ArrayLike) -> xr.Dataset:
             tests["p_sign_flip"][tested] = sign_flip_p(complete)
     tests["p_fdr"] = false_discovery_adjusted(tests["p"])
     columns = {"mean": mean, "n_subjects": count, **tests}
-    return xr.Dataset({name: ("vertex", column) for name, column in columns.items()})
+    left_out = ""
+    if len(maps) < 2:
+        left_out = TOO_FEW
+    elif not tested.size:
+        left_out = "at no vertex do all subjects have a value, or their values do not differ"
+    return xr.Dataset(
+        {name: ("vertex", column) for name, column in columns.items()},
+        attrs={
+            "n_subjects": len(maps),
+            "test_left_out": left_out,
+            "least_p_sign_flip": least_sign_flip_p(len(maps)),
+        },
+    )
+
+
+def least_sign_flip_p(n_subjects: int) -> float:
+    """Return the smallest p that `sign_flip_p` can give: a flip and its opposite have one |t|."""
+    return 2.0 ** (1 - n_subjects)
 
 
 def sign_flip_p(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -82,7 +100,7 @@ def sign_flip_p(values: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of shape (n_vertices,), float64
-        At least 2 / 2^n_subjects.
+        At least `least_sign_flip_p`.
 
     References
     ----------

@@ -4,6 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+TOO_FEW = "tests and intervals over subjects need at least two subjects"
+"""Why a result has neither test nor interval."""
+
 
 def one_sample_t(values: ArrayLike) -> tuple[float, float]:
     """Two-sided one-sample t-test against zero.

@@ -300,9 +300,9 @@ def seen_three_times(trials: pd.DataFrame) -> Ids:
 
 
 def seen_three_times_by_all(trials: pd.DataFrame) -> Ids:
-    """Return the images that every subject in ``trials`` saw exactly three times, ascending."""
+    """Return the images that every subject in ``trials`` saw exactly three times, ascending; one subject shares none."""
     per_subject = [seen_three_times(rows) for _, rows in trials.groupby("subject")]
-    common = per_subject[0]
+    common = per_subject[0] if len(per_subject) > 1 else per_subject[0][:0]
     for images in per_subject[1:]:
         common = np.intersect1d(common, images)
     return common

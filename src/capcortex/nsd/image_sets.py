@@ -88,11 +88,13 @@ def draw_shared_sets(trials: pd.DataFrame, *, n_sets: int, size: int, seed: int)
         ``image_set`` (``shared-001`` ..), ``subject`` (``all``), ``id73k``; without rows when there is no shared set.
     """
     images = seen_three_times_by_all(trials)
-    available = images.size // size
+    available, n_subjects = images.size // size, trials["subject"].nunique()
     if available != n_sets:
         raise ValueError(
-            f"config key shared_image_sets is {n_sets}; the {images.size} images that these subjects all saw three times "
-            f"give {available} of {size}: set it to {available}"
+            f"config key shared_image_sets is {n_sets}; the {images.size} images that these {n_subjects} subjects all saw three "
+            f"times give {available} of {size}: set it to {available}"
+            if n_subjects > 1
+            else f"config key shared_image_sets is {n_sets}; one subject shares images with nobody: set it to 0"
         )
     return _tabulate_sets("shared", "all", images, size, seed)
 

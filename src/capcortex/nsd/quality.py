@@ -28,6 +28,7 @@ BIN = 0.05
 QUALITY_COLUMNS = {
     "subject": "subject",
     "incomplete_data": "policy for voxels and vertices not measured in all sessions: exclude or nanmean",
+    "betas_left_out": "betas that the study does not read, so that the columns of voxels or vertices are empty",
     "sessions_recorded": "sessions that responses.tsv records",
     "sessions": "sessions used, the first ones: the subjects table can name fewer",
     "trials": "stimulus trials of the sessions used",
@@ -236,9 +237,9 @@ def tabulate_quality(
     Returns
     -------
     DataFrame
-        One row for each subject in the order of ``trials``; columns `QUALITY_COLUMNS`. Missing values: a space that is not used,
-        shares and percentiles of no unit. Quartiles and medians are over all units of nsdgeneral with a finite ncsnr, whether
-        the study uses the unit or not.
+        One row for each subject in the order of ``trials``; columns `QUALITY_COLUMNS`. Missing values: a space that is not
+        used, which ``betas_left_out`` names; shares and percentiles of no unit. Quartiles and medians are over all units of
+        nsdgeneral with a finite ncsnr, whether the study uses the unit or not.
 
     Raises
     ------
@@ -249,9 +250,16 @@ def tabulate_quality(
     rows: list[dict[str, Any]] = []
     for name, own in trials.groupby("subject", sort=False):
         subject = str(name)
-        row: dict[str, Any] = {"subject": subject, "sessions_recorded": sessions_recorded[subject]} | _count_trials(own)
-        for units_of, plural in ((volume, "voxels"), (surface, "vertices")):
-            if subject in units_of:
+        row: dict[str, Any] = {
+            "subject": subject,
+            "betas_left_out": "",
+            "sessions_recorded": sessions_recorded[subject],
+        }
+        row |= _count_trials(own)
+        for units_of, plural, space in ((volume, "voxels", "volume"), (surface, "vertices", "surface")):
+            if subject not in units_of:
+                row["betas_left_out"] = f"this study reads no {space} betas"
+            else:
                 units = units_of[subject]
                 require_equal(
                     units.id73k,
