@@ -488,6 +488,8 @@ class TestRDMs:
         assert panel(figure, "OFA").get_title() == "OFA (n = 0)"
         assert not faults_of_texts(figure)
         assert "common to several" not in words(self.draw(models, regions[:1])[0])
+        nobody, _ = self.draw(models, regions[1:], counts=(0,))
+        assert panel(nobody, "OFA").get_title() == "OFA (n = 0)"
 
 
 def embeddings(n_images: int = 40, n_features: int = 6, seed: int = 4) -> xr.DataArray:
