@@ -247,7 +247,7 @@ def region_rdms(
     write_table(pd.DataFrame(rows, columns=["subject", "image_set", "id73k"]), folder / "sets.tsv")
     script("compute_roi_rdm").main(
         betas=str(path),
-        image_sets=str(folder / "sets.tsv"),
+        image_sets=[str(folder / "sets.tsv")],
         labels=[str(write_volume(folder / "areas.nii.gz", labels.reshape(shape).astype(float)))],
         names=[str(write(folder, "1 V1\n2 V2\n3 far\n4 dot\n"))],
         indices=[],
