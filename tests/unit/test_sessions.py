@@ -113,7 +113,7 @@ def test_a_session_without_any_data_is_named_at_once(files, suffix):
     folder, _, betas = files
     write_nifti(folder / "betas_session01.nii.gz", np.zeros_like(betas))
     write_hdf5(folder / "betas_session01.hdf5", np.zeros_like(betas))
-    with pytest.raises(ValueError, match=rf"betas_session01\.{suffix}: no voxel varies over the session's 12 trials"):
+    with pytest.raises(ValueError, match=rf"betas_session01\.{suffix}: none of \d+ voxels varies over the session\'s 12 trials"):
         extract(folder, suffix)
     assert not list(folder.glob("*.nc"))
 
@@ -155,7 +155,7 @@ def damage(path, how, betas):
 def test_damaged_nifti_is_named_with_a_remedy_and_leaves_no_output(files, how):
     folder, _, betas = files
     damage(folder / "betas_session01.nii.gz", how, betas)
-    with pytest.raises(ValueError, match=r"(?s)betas_session01\.nii\.gz: not a whole nii\.gz file.*fetch it again"):
+    with pytest.raises(ValueError, match=r"(?s)betas_session01\.nii\.gz: not a whole nii\.gz file.*get it again"):
         extract(folder, "nii.gz")
     assert not list(folder.glob("*.nc"))
 
@@ -164,7 +164,7 @@ def test_damaged_nifti_is_named_with_a_remedy_and_leaves_no_output(files, how):
 def test_damaged_hdf5_is_named_with_a_remedy_and_leaves_no_output(files, how):
     folder, _, betas = files
     damage(folder / "betas_session01.hdf5", how, betas)
-    with pytest.raises(ValueError, match=r"(?s)betas_session01\.hdf5: not a whole hdf5 file.*fetch it again"):
+    with pytest.raises(ValueError, match=r"(?s)betas_session01\.hdf5: not a whole hdf5 file.*get it again"):
         extract(folder, "hdf5")
     assert not list(folder.glob("*.nc"))
 
@@ -200,7 +200,7 @@ def test_scaled_nifti_is_refused(files):
     image = nibabel.Nifti1Image(betas, np.eye(4))
     image.header.set_slope_inter(0.5, 0)
     image.to_filename(folder / "betas_session01.nii.gz")
-    with pytest.raises(ValueError, match="scaled by"):
+    with pytest.raises(ValueError, match=r"scales values by \(0\.5, 0\.0\), expected none"):
         extract(folder, "nii.gz")
 
 
