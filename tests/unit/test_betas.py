@@ -1,5 +1,7 @@
 """Betas: from raw mgh files to averaged responses, against a direct computation; damaged files; memory."""
 
+import re
+
 import nibabel
 import numpy as np
 import pandas as pd
@@ -303,6 +305,60 @@ def test_wrong_number_of_trials_is_named(tmp_path, rng, write_betas):
     with pytest.raises(ValueError, match=rf"{files[0]}: shape \(11, 1, 1, 13\).* lists 14 trials"):
         extract(files, trials[trials["session"] == 1], tmp_path / "s.nc")
     assert not (tmp_path / "s.nc").exists()
+
+
+@pytest.mark.parametrize(("value", "shown"), [(213.5, "213.5"), (-1e30, "-1e+30"), (np.inf, "inf"), (-np.inf, "-inf")])
+def test_a_beta_that_nsd_cannot_have_is_named(tmp_path, rng, write_betas, value, shown):
+    """A flipped bit in an exponent, or an infinity."""
+    trials, raw = make_trials(rng), make_raw(rng)
+    raw[0][4, N_VERTICES[0] + 3] = value
+    files = write_session(write_betas, tmp_path, raw[0], 1)
+    with pytest.raises(
+        ValueError,
+        match=rf"{files[1]}: the beta of vertex 3 .* in trial 5 .* is {re.escape(shown)}, expected .*\+-213\.3.*get it again",
+    ):
+        extract(files, trials[trials["session"] == 1], tmp_path / "s.nc")
+    assert not list(tmp_path.glob("*.nc"))
+
+
+def test_no_interpolation_of_int16_exceeds_the_bound(rng):
+    """The worst case of the cubic kernel: the largest betas of either sign where its weights have that sign."""
+    from capcortex.nsd.spaces import sample_volume
+
+    where = rng.uniform(2, 3, (2000, 3))
+    where[0] = 2.5
+    signs = np.where(np.arange(4) % 3 == 0, -1.0, 1.0)  # the outer of four voxels have negative weights
+    worst = 32_768 / 300 * np.einsum("i,j,k->ijk", signs, signs, signs)
+    sampled = np.abs(sample_volume(worst, where, method="cubic", convention="matlab"))
+    np.testing.assert_allclose(sampled[0], sessions_module.LARGEST_BETA, rtol=1e-12)
+    assert sampled.max() <= sessions_module.LARGEST_BETA * (1 + 1e-12)
+
+
+def test_a_vertex_without_some_trials_is_not_measured(tmp_path, rng, write_betas):
+    trials, raw = make_trials(rng), make_raw(rng)
+    raw[0][4, 2] = np.nan
+    files = write_session(write_betas, tmp_path, raw[0], 1)
+    extract(files, trials[trials["session"] == 1], tmp_path / "s.nc")
+    with open_array(tmp_path / "s.nc", variables=["z"]) as file:
+        missing = np.isnan(file["z"].to_numpy())
+    assert missing[:, 2].all()
+    assert not np.delete(missing, 2, axis=1).any()
+
+
+@pytest.mark.parametrize("hemisphere", [0, 1])
+def test_a_hemisphere_without_data_is_named(tmp_path, rng, write_betas, hemisphere):
+    trials, raw = make_trials(rng), make_raw(rng)
+    np.split(raw[0], [N_VERTICES[0]], axis=1)[hemisphere][:] = 0
+    files = write_session(write_betas, tmp_path, raw[0], 1)
+    with pytest.raises(ValueError, match=rf"{files[hemisphere]}: none of {N_VERTICES[hemisphere]} vertices varies"):
+        extract(files, trials[trials["session"] == 1], tmp_path / "s.nc")
+    assert not (tmp_path / "s.nc").exists()
+
+
+def test_another_data_type_is_refused(tmp_path, write_mgh):
+    path = write_mgh(tmp_path / "lh.mgh", np.ones((11, 1, 1, 14)), dtype=np.int16)
+    with pytest.raises(ValueError, match=r"lh\.mgh: data type >i2, expected float32 \(percent signal change\)"):
+        open_surface_session(path, 14)
 
 
 def test_wrong_axes_are_refused(tmp_path, rng, write_mgh):

@@ -176,11 +176,24 @@ def test_hdf5_without_betas_says_what_it_holds(files):
         extract(folder, "hdf5")
 
 
+@pytest.mark.parametrize(
+    "layout", [{"chunks": (1, 3, 4, 5)}, {"chunks": (5, 2, 3, 2)}, {"chunks": (12, 1, 1, 1), "compression": "gzip"}, {}]
+)
+@pytest.mark.parametrize("dtype", ["<i2", ">i2"])
+def test_other_chunks_and_bytes_of_hdf5_give_the_same_numbers(files, layout, dtype):
+    folder, _, betas = files
+    expected = extract(folder, "hdf5")
+    with h5py.File(folder / "betas_session01.hdf5", "w") as file:
+        file.create_dataset("betas", data=betas.T.astype(dtype), **layout)
+        assert file["betas"].dtype.str == dtype
+    assert extract(folder, "hdf5").identical(expected)
+
+
 def test_axes_in_matlabs_order_are_refused(files):
     folder, _, betas = files
     with h5py.File(folder / "betas_session01.hdf5", "w") as file:
         file.create_dataset("betas", data=betas)
-    with pytest.raises(ValueError, match=r"shape \(5, 4, 3, 12\), expected \(12, 3, 4, 5\)"):
+    with pytest.raises(ValueError, match=r"shape \(5, 4, 3, 12\), expected \(12, 3, 4, 5\), axes \(trial, Z, Y, X\)"):
         extract(folder, "hdf5")
 
 

@@ -29,6 +29,7 @@ UNIT_BLOCK = 2048
 Z_STEP = 0.001
 Z_MISSING = -32768
 MOST_TRIALS = 1000
+PLURALS = {"vertex": "vertices", "voxel": "voxels"}
 NIFTI_HEADER_BYTES = 348
 # NSD's volume betas are int16, percent signal change times 300. Those on surfaces are cubic interpolations (Catmull-Rom) of them
 # and means over depths; the kernel's weights add up to at most 1.25 in absolute value along each of the three axes.
@@ -352,6 +353,6 @@ def extract_session(raw: RawSession, trials: pd.DataFrame, output: Path) -> None
         for (path, n_units), begin, end in zip(raw.files, bounds[:-1], bounds[1:], strict=True):
             if not measured[begin:end].any():
                 raise ValueError(
-                    f"{path}: none of {n_units} {raw.dim}s varies over the session's {n_trials} trials, expected betas that "
+                    f"{path}: none of {n_units} {PLURALS[raw.dim]} varies over the session's {n_trials} trials, expected betas that "
                     f"do: the file holds no data; {remedy(path)}"
                 )
