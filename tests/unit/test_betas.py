@@ -394,7 +394,8 @@ def test_image_without_three_trials_is_named(tmp_path, rng, write_betas):
     kept = trials[(trials["session"] < 3) & (trials["showings"] == 3)]["id73k"].value_counts()
     first = kept[kept != 3].index.min()
     with pytest.raises(
-        ValueError, match=rf"subj01: id73k {first} occurs {kept[first]} times over 2 sessions \(.*1\.nc \.\.\), expected 3"
+        ValueError,
+        match=rf"subj01: id73k {first} occurs {kept[first]} times over 2 sessions \(.*1\.nc \.\.\), expected 3",
     ):
         average_repeats(sessions, tmp_path / "b.nc", subject="subj01", incomplete_data="exclude")
     assert not (tmp_path / "b.nc").exists()

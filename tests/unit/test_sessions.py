@@ -113,7 +113,9 @@ def test_a_session_without_any_data_is_named_at_once(files, suffix):
     folder, _, betas = files
     write_nifti(folder / "betas_session01.nii.gz", np.zeros_like(betas))
     write_hdf5(folder / "betas_session01.hdf5", np.zeros_like(betas))
-    with pytest.raises(ValueError, match=rf"betas_session01\.{suffix}: none of \d+ voxels varies over the session\'s 12 trials"):
+    with pytest.raises(
+        ValueError, match=rf"betas_session01\.{suffix}: none of \d+ voxels varies over the session\'s 12 trials"
+    ):
         extract(folder, suffix)
     assert not list(folder.glob("*.nc"))
 

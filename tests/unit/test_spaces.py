@@ -484,9 +484,7 @@ def test_damaged_files_are_named(tmp_path, rng, read):
     cut = gzip.compress(gzip.decompress(whole)[:20_000])
     for content in (b"", b"not gzip", whole[: len(whole) // 2], cut):
         path.write_bytes(content)
-        with pytest.raises(
-            ValueError, match=rf"(?s){path}: not a whole mgh or mgz file .*get it again"
-        ):
+        with pytest.raises(ValueError, match=rf"(?s){path}: not a whole mgh or mgz file .*get it again"):
             read(path)
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "absent.mgz")
@@ -526,7 +524,8 @@ def test_coordinates_of_another_volume_are_refused(tmp_path, rng):
     ):
         write_depth(second, other)
         with pytest.raises(
-            ValueError, match=rf"second\.mgz: \d+ of 100 vertices lie inside the volume of shape \(30, 30, 30\) \({found}"
+            ValueError,
+            match=rf"second\.mgz: \d+ of 100 vertices lie inside the volume of shape \(30, 30, 30\) \({found}",
         ):
             read_depths([first, second], (30, 30, 30))
 

@@ -306,7 +306,9 @@ def test_vectors_are_those_of_the_encoder(tmp_path, encoder, direct):
 def test_sentences_that_the_encoder_cuts_are_counted(tmp_path, encoder, direct):
     longest = direct.max_seq_length
     whole, cut = " ".join(["dog"] * (longest - 2)), " ".join(["dog"] * (longest - 1))  # two tokens mark the ends
-    with pytest.warns(UserWarning, match=rf"reads the first {longest} tokens of a sentence: 2 of 4 sentences are longer"):
+    with pytest.warns(
+        UserWarning, match=rf"reads the first {longest} tokens of a sentence: 2 of 4 sentences are longer"
+    ):
         encode_sentences([whole, cut, "a dog", cut, cut + " cat"], encoder, tmp_path, progress=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -158,8 +158,7 @@ def read_volume_units(
     first, id73k, policy, places = _read_first_image(betas, "voxel")
     if not np.array_equal(places, indices):
         raise ValueError(
-            f"{betas}: its {len(places)} voxels are not the {len(indices)} of {mask}, in their order; "
-            f"{remedy(betas)}"
+            f"{betas}: its {len(places)} voxels are not the {len(indices)} of {mask}, in their order; {remedy(betas)}"
         )
     used[where] = np.isfinite(first)
     shares = read_on_grid(valid, shape)

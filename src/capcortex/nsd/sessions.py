@@ -353,6 +353,6 @@ def extract_session(raw: RawSession, trials: pd.DataFrame, output: Path) -> None
         for (path, n_units), begin, end in zip(raw.files, bounds[:-1], bounds[1:], strict=True):
             if not measured[begin:end].any():
                 raise ValueError(
-                    f"{path}: none of {n_units} {PLURALS[raw.dim]} varies over the session's {n_trials} trials, expected betas that "
-                    f"do: the file holds no data; {remedy(path)}"
+                    f"{path}: none of {n_units} {PLURALS[raw.dim]} varies over the session's {n_trials} trials, expected "
+                    f"betas that do: the file holds no data; {remedy(path)}"
                 )

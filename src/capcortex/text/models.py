@@ -353,7 +353,9 @@ def file_rdm(material: Material) -> xr.DataArray:
         available, values = content["id73k"], content["rdm"]
         columns = content.get("id73k_2", available)
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise ValueError(f"{path}: rdm has shape {values.shape}, expected a square matrix (n_images, n_images); correct the file")
+        raise ValueError(
+            f"{path}: rdm has shape {values.shape}, expected a square matrix (n_images, n_images); correct the file"
+        )
     available = _own_ids(path, available, len(values))
     if not np.array_equal(available, columns):
         at = int(np.flatnonzero(available != columns)[0])
@@ -472,7 +474,9 @@ def _own_arrays(path: Path, name: str, *, dims: tuple[str, str]) -> dict[str, ND
     expected = (name, *dims) if path.suffix == ".nc" and name == "rdm" else (name, "id73k")
     missing = [key for key in expected if key not in content]
     if missing:
-        raise ValueError(f"{path}: lacks {', '.join(missing)}; found {found}; expected {', '.join(expected)} (docs/own-models.md)")
+        raise ValueError(
+            f"{path}: lacks {', '.join(missing)}; found {found}; expected {', '.join(expected)} (docs/own-models.md)"
+        )
     if content[name].size == 0:
         raise ValueError(f"{path}: {name} is empty, expected a row for each image (docs/own-models.md)")
     if content[name].dtype.kind not in "iuf":
@@ -486,7 +490,9 @@ def _own_ids(path: Path, values: NDArray[Any], n_rows: int) -> Ids:
     try:
         ids = unique_ids(values, what=f"{path}: id73k")
     except ValueError as error:
-        raise ValueError(f"{error}; correct the ids of the file: one row for each image, id73k counts from 1") from error
+        raise ValueError(
+            f"{error}; correct the ids of the file: one row for each image, id73k counts from 1"
+        ) from error
     if ids.size != n_rows:
         raise ValueError(f"{path}: {ids.size} ids for {n_rows} rows, expected one id per row; correct the file")
     return ids
