@@ -9,7 +9,7 @@ from capcortex.arrays import write_array
 from capcortex.images import read_volume, write_surface_maps
 from capcortex.jobs import job
 from capcortex.nsd.layout import DEPTHS, HEMISPHERES
-from capcortex.nsd.spaces import project_to_fsaverage, read_coordinates, read_vertex_index, require_inside
+from capcortex.nsd.spaces import project_to_fsaverage, read_depths, read_vertex_index
 
 LOG = logging.getLogger(__name__)
 
@@ -31,9 +31,7 @@ def main(
         halves = []
         for hemisphere in HEMISPHERES:
             depth_files, index_file = next(files)
-            coordinates = [read_coordinates(path) for path in depth_files]
-            for path, points in zip(depth_files, coordinates, strict=True):
-                require_inside(path, points, volume.shape)
+            coordinates = read_depths(depth_files, volume.shape)
             index = read_vertex_index(index_file, len(coordinates[0]))
             values, counts = project_to_fsaverage(volume, coordinates, index, convention=projection)
             LOG.info("%s %s: vertices by the coarsest interpolation used: %s", subject, hemisphere, counts)

@@ -14,15 +14,15 @@ from nibabel.freesurfer.mghformat import MGHImage
 from nibabel.gifti import GiftiDataArray, GiftiImage, GiftiMetaData
 from numpy.typing import ArrayLike, NDArray
 
-from capcortex.files import atomic_path
+from capcortex.files import atomic_path, remedy
 
 STRUCTURES = {"lh": "CortexLeft", "rh": "CortexRight"}
 DESCRIPTION_BYTES = 79  # of a NIfTI header's 80, the last ends the text
 
 
-def _damaged(path: str | Path, what: str, cause: object) -> ValueError:
-    remedy = f"remove it and run snakemake again to fetch or make it anew: rm '{path}'"
-    return ValueError(f"{path}: not a whole {what} file ({' '.join(str(cause).split())}); {remedy}")
+def damaged(path: str | Path, what: str, cause: object) -> ValueError:
+    """Return the error to raise for a file that cannot be read as what it should be (``what``, such as ``nii.gz``)."""
+    return ValueError(f"{path}: not a whole {what} file ({' '.join(str(cause).split())}); {remedy(path)}")
 
 
 def _unpacked(path: str | Path) -> bytes:
@@ -38,9 +38,9 @@ def _load_volume(path: str | Path) -> tuple[NDArray, nibabel.Nifti1Image]:
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise _damaged(path, "NIfTI", error) from error
+        raise damaged(path, "NIfTI", error) from error
     if values.ndim != 3:
-        raise ValueError(f"{path}: shape {values.shape}, expected one volume (X, Y, Z)")
+        raise ValueError(f"{path}: shape {values.shape}, expected one volume (X, Y, Z); {remedy(path)}")
     return values, image
 
 
@@ -80,7 +80,7 @@ def read_on_grid(path: str | Path, shape: tuple[int, ...]) -> NDArray:
     if values.shape != tuple(shape):
         raise ValueError(
             f"{path}: shape {values.shape}, expected {tuple(shape)}, that of the subject's brain mask in func1pt8mm; "
-            "is it the file of another subject or space?"
+            f"is it the file of another subject or space? {remedy(path)}"
         )
     return values
 
@@ -108,7 +108,7 @@ def read_vertices(path: str | Path) -> NDArray:
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise _damaged(path, "mgh or mgz", error) from error
+        raise damaged(path, "mgh or mgz", error) from error
 
 
 def write_volume(

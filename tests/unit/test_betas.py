@@ -1,5 +1,7 @@
 """Betas: from raw mgh files to averaged responses, against a direct computation; damaged files; memory."""
 
+import re
+
 import nibabel
 import numpy as np
 import pandas as pd
@@ -42,7 +44,7 @@ def make_trials(rng, n_sessions=3, n_trials=14):
 def make_raw(rng, n_sessions=3, n_trials=14):
     """Raw betas of every session (n_trials, n_vertices), float32, vertices of very different scale and mean."""
     n = sum(N_VERTICES)
-    scale, mean = rng.uniform(0.1, 30, n), rng.normal(0, 50, n)
+    scale, mean = rng.uniform(0.1, 10, n), rng.normal(0, 10, n)
     return [(mean + scale * rng.normal(size=(n_trials, n))).astype(np.float32) for _ in range(n_sessions)]
 
 
@@ -216,7 +218,7 @@ def test_order_of_sessions_does_not_matter(tmp_path, rng, write_betas):
 def test_scale_of_a_session_drops_out(tmp_path, rng, write_betas):
     trials, raw = make_trials(rng), make_raw(rng)
     expected = run_pipeline(write_betas, tmp_path, raw, trials, "exclude")[1]
-    scaled = [raw[0] * 4, raw[1], raw[2] / 2]  # powers of two: exact in float32
+    scaled = [raw[0] * 2, raw[1], raw[2] / 4]  # powers of two: exact in float32
     assert np.array_equal(run_pipeline(write_betas, tmp_path, scaled, trials, "exclude")[1], expected)
 
 
@@ -261,7 +263,7 @@ def test_no_zscore_exceeds_the_bound(n_trials, seed):
 def test_more_trials_than_int16_holds_are_refused(tmp_path):
     trials = pd.DataFrame({"id73k": np.arange(1, MOST_TRIALS + 2), "showings": REPEATS})
     with pytest.raises(ValueError, match="1001 trials"):
-        extract_session(RawSession(iter(()), "vertex", 0, {}, []), trials, tmp_path / "s.nc")
+        extract_session(RawSession(iter(()), "vertex", {}, []), trials, tmp_path / "s.nc")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -292,7 +294,7 @@ def test_damaged_file_is_named_with_a_remedy_and_leaves_no_output(tmp_path, rng,
     files = write_session(write_betas, tmp_path / "in", raw[0], 1)
     damage(files[hemisphere], how)
     output = tmp_path / "out" / "s.nc"
-    with pytest.raises(ValueError, match=rf"(?s){files[hemisphere]}: .*remove it and fetch it again"):
+    with pytest.raises(ValueError, match=rf"(?s){files[hemisphere]}: .*get it again from where it came"):
         extract(files, trials[trials["session"] == 1], output)
     assert not output.parent.exists() or not list(output.parent.iterdir())
 
@@ -303,6 +305,60 @@ def test_wrong_number_of_trials_is_named(tmp_path, rng, write_betas):
     with pytest.raises(ValueError, match=rf"{files[0]}: shape \(11, 1, 1, 13\).* lists 14 trials"):
         extract(files, trials[trials["session"] == 1], tmp_path / "s.nc")
     assert not (tmp_path / "s.nc").exists()
+
+
+@pytest.mark.parametrize(("value", "shown"), [(213.5, "213.5"), (-1e30, "-1e+30"), (np.inf, "inf"), (-np.inf, "-inf")])
+def test_a_beta_that_nsd_cannot_have_is_named(tmp_path, rng, write_betas, value, shown):
+    """A flipped bit in an exponent, or an infinity."""
+    trials, raw = make_trials(rng), make_raw(rng)
+    raw[0][4, N_VERTICES[0] + 3] = value
+    files = write_session(write_betas, tmp_path, raw[0], 1)
+    with pytest.raises(
+        ValueError,
+        match=rf"{files[1]}: the beta of vertex 3 .* in trial 5 .* is {re.escape(shown)}, expected .*\+-213\.3.*get it again",
+    ):
+        extract(files, trials[trials["session"] == 1], tmp_path / "s.nc")
+    assert not list(tmp_path.glob("*.nc"))
+
+
+def test_no_interpolation_of_int16_exceeds_the_bound(rng):
+    """The worst case of the cubic kernel: the largest betas of either sign where its weights have that sign."""
+    from capcortex.nsd.spaces import sample_volume
+
+    where = rng.uniform(2, 3, (2000, 3))
+    where[0] = 2.5
+    signs = np.where(np.arange(4) % 3 == 0, -1.0, 1.0)  # the outer of four voxels have negative weights
+    worst = 32_768 / 300 * np.einsum("i,j,k->ijk", signs, signs, signs)
+    sampled = np.abs(sample_volume(worst, where, method="cubic", convention="matlab"))
+    np.testing.assert_allclose(sampled[0], sessions_module.LARGEST_BETA, rtol=1e-12)
+    assert sampled.max() <= sessions_module.LARGEST_BETA * (1 + 1e-12)
+
+
+def test_a_vertex_without_some_trials_is_not_measured(tmp_path, rng, write_betas):
+    trials, raw = make_trials(rng), make_raw(rng)
+    raw[0][4, 2] = np.nan
+    files = write_session(write_betas, tmp_path, raw[0], 1)
+    extract(files, trials[trials["session"] == 1], tmp_path / "s.nc")
+    with open_array(tmp_path / "s.nc", variables=["z"]) as file:
+        missing = np.isnan(file["z"].to_numpy())
+    assert missing[:, 2].all()
+    assert not np.delete(missing, 2, axis=1).any()
+
+
+@pytest.mark.parametrize("hemisphere", [0, 1])
+def test_a_hemisphere_without_data_is_named(tmp_path, rng, write_betas, hemisphere):
+    trials, raw = make_trials(rng), make_raw(rng)
+    np.split(raw[0], [N_VERTICES[0]], axis=1)[hemisphere][:] = 0
+    files = write_session(write_betas, tmp_path, raw[0], 1)
+    with pytest.raises(ValueError, match=rf"{files[hemisphere]}: none of {N_VERTICES[hemisphere]} vertices varies"):
+        extract(files, trials[trials["session"] == 1], tmp_path / "s.nc")
+    assert not (tmp_path / "s.nc").exists()
+
+
+def test_another_data_type_is_refused(tmp_path, write_mgh):
+    path = write_mgh(tmp_path / "lh.mgh", np.ones((11, 1, 1, 14)), dtype=np.int16)
+    with pytest.raises(ValueError, match=r"lh\.mgh: data type >i2, expected float32 \(percent signal change\)"):
+        open_surface_session(path, 14)
 
 
 def test_wrong_axes_are_refused(tmp_path, rng, write_mgh):
@@ -338,7 +394,8 @@ def test_image_without_three_trials_is_named(tmp_path, rng, write_betas):
     kept = trials[(trials["session"] < 3) & (trials["showings"] == 3)]["id73k"].value_counts()
     first = kept[kept != 3].index.min()
     with pytest.raises(
-        ValueError, match=rf"subj01: id73k {first} occurs {kept[first]} times over 2 sessions, expected 3"
+        ValueError,
+        match=rf"subj01: id73k {first} occurs {kept[first]} times over 2 sessions \(.*1\.nc \.\.\), expected 3",
     ):
         average_repeats(sessions, tmp_path / "b.nc", subject="subj01", incomplete_data="exclude")
     assert not (tmp_path / "b.nc").exists()
@@ -350,7 +407,7 @@ def test_sessions_of_different_size_are_refused(tmp_path, rng, write_betas):
         files = [write_betas(tmp_path / f"{h}.mgh", rng.normal(size=(3, size))) for h in ("lh", "rh")]
         extract(files, trials, tmp_path / f"{number}.nc")
     sessions = [tmp_path / f"{number}.nc" for number in range(3)]
-    with pytest.raises(ValueError, match=r"2\.nc and .*0\.nc are of different vertices or voxels"):
+    with pytest.raises(ValueError, match=r"2\.nc: 12 vertex positions, expected the 10 of .*0\.nc"):
         average_repeats(sessions, tmp_path / "b.nc", subject="subj01", incomplete_data="exclude")
 
 

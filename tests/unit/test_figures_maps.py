@@ -302,13 +302,13 @@ def test_surfaces_that_do_not_fit_are_refused(tmp_path, cortex) -> None:
         on_cortex.load_meshes([], N - 1)
     paths = write_surfaces(tmp_path, cortex.inflated)
     assert on_cortex.load_meshes(paths, N).inflated["rh"].faces.shape == cortex.inflated["rh"].faces.shape
-    with pytest.raises(ValueError, match=r"lh\.inflated: 10242 vertices, but a hemisphere of the maps has 163842"):
+    with pytest.raises(ValueError, match=r"lh\.inflated: 10242 vertices, expected 163842"):
         on_cortex.load_meshes(paths, 2 * on_cortex.FINE)
     with pytest.raises(ValueError, match=r"rh\.sulc is not among"):
         on_cortex.load_meshes([path for path in paths if path.name != "rh.sulc"], N)
     whole = (tmp_path / "rh.inflated").read_bytes()
     (tmp_path / "rh.inflated").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"rh\.inflated: not a whole FreeSurfer file.*fetch it again"):
+    with pytest.raises(ValueError, match=r"rh\.inflated: not a whole FreeSurfer file.*get it again"):
         on_cortex.load_meshes(paths, N)
 
 

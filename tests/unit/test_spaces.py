@@ -15,8 +15,8 @@ from capcortex.nsd.spaces import (
     METHODS,
     project_to_fsaverage,
     read_coordinates,
+    read_depths,
     read_vertex_index,
-    require_inside,
     sample_labels,
     sample_volume,
 )
@@ -484,9 +484,7 @@ def test_damaged_files_are_named(tmp_path, rng, read):
     cut = gzip.compress(gzip.decompress(whole)[:20_000])
     for content in (b"", b"not gzip", whole[: len(whole) // 2], cut):
         path.write_bytes(content)
-        with pytest.raises(
-            ValueError, match=rf"(?s){path}: not a whole mgh or mgz file .*remove it and run snakemake again"
-        ):
+        with pytest.raises(ValueError, match=rf"(?s){path}: not a whole mgh or mgz file .*get it again"):
             read(path)
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "absent.mgz")
@@ -505,14 +503,35 @@ def test_other_transforms_are_not_taken(tmp_path, write_mgh):
         read_coordinates(swapped)
 
 
-def test_coordinates_of_another_volume_are_refused(rng):
+def write_depth(path, points):
+    formats.write_mgh(path, points.T.astype(np.float32))
+    return path
+
+
+def test_coordinates_of_another_volume_are_refused(tmp_path, rng):
     inside = rng.uniform(1, 30, (100, 3))
-    require_inside("lh.mgz", inside, (30, 30, 30))
     cut = inside.copy()
-    cut[:40] = np.nan
-    require_inside("lh.mgz", cut, (30, 30, 30))
-    for other in (inside + 30, inside * 1e6, np.full((100, 3), np.nan), inside - 29):
+    cut[:40] = 9999
+    first, second = write_depth(tmp_path / "lh.first.mgz", inside), tmp_path / "lh.second.mgz"
+    depths = read_depths([first, write_depth(second, cut)], (30, 30, 30))
+    np.testing.assert_allclose(depths[0], inside, atol=1e-5)
+    assert np.isnan(depths[1][:40]).all()
+    for other, found in (
+        (inside + 30, r"coordinates go from 31\.\d+ to 59"),
+        (inside * 1e6, r"coordinates go from 1\.\d+e\+06 to"),
+        (inside - 29, r"coordinates go from -2\d"),
+        (np.full((100, 3), 9999), "all are 9999"),
+    ):
+        write_depth(second, other)
         with pytest.raises(
-            ValueError, match=r"lh\.mgz: \d+ of 100 vertices lie inside the volume of shape \(30, 30, 30\)"
+            ValueError,
+            match=rf"second\.mgz: \d+ of 100 vertices lie inside the volume of shape \(30, 30, 30\) \({found}",
         ):
-            require_inside("lh.mgz", other, (30, 30, 30))
+            read_depths([first, second], (30, 30, 30))
+
+
+def test_depths_of_different_hemispheres_are_refused(tmp_path, rng):
+    points = rng.uniform(1, 30, (100, 3))
+    paths = [write_depth(tmp_path / f"{n}.mgz", points[:n]) for n in (100, 99, 100)]
+    with pytest.raises(ValueError, match=r"99\.mgz: 99 vertices, expected 100, those of .*100\.mgz.*get it again"):
+        read_depths(paths, (30, 30, 30))

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -183,7 +184,7 @@ def test_image_without_captions_is_an_error(tmp_path):
 def test_empty_caption_is_an_error_only_for_images_of_the_study(tmp_path):
     stimuli = write_stimuli(tmp_path / "s.csv")
     read_captions(stimuli, [write_caption_file(tmp_path / "c.json", COCO | {4444: [" "]})])
-    with pytest.raises(ValueError, match=r"c\.json: cocoId 5 \(id73k 2\) has an empty caption.*remove"):
+    with pytest.raises(ValueError, match=r"c\.json: cocoId 5 \(id73k 2\) has the caption ' .*expected text; remove"):
         read_captions(stimuli, [write_caption_file(tmp_path / "c.json", COCO | {5: ["fine", " \n\t"]})])
 
 
@@ -198,12 +199,46 @@ def test_caption_files_are_joined_but_not_listed_twice(tmp_path, captions):
 
 
 @pytest.mark.parametrize(
-    "content", ['{"annotations": [', '{"images": []}', "[1]", '{"annotations": [{"image_id": 5}]}']
+    ("content", "message"),
+    [
+        ('{"annotations": [', "not a readable JSON file"),
+        ('{"images": []}', "lacks 'annotations'"),
+        ("[1]", "found a list"),
+        ('{"annotations": [{"image_id": 5}]}', "lacks 'caption' in 'annotations'"),
+        ('{"annotations": [{"caption": "a dog"}]}', "lacks 'image_id' in 'annotations'"),
+    ],
 )
-def test_what_is_not_a_captions_file_is_named(tmp_path, content):
+def test_what_is_not_a_captions_file_is_named(tmp_path, content, message):
     (tmp_path / "odd.json").write_text(content)
-    with pytest.raises(ValueError, match=r"odd\.json: "):
+    with pytest.raises(ValueError, match=rf"odd\.json: {message}.*get it again"):
         read_captions(write_stimuli(tmp_path / "s.csv"), [tmp_path / "odd.json"])
+
+
+@pytest.mark.parametrize("caption", [None, 7, ["a dog"]])
+def test_a_caption_that_is_no_text_is_refused(tmp_path, caption):
+    path = write_caption_file(tmp_path / "c.json", COCO | {5: ["fine", caption]})
+    with pytest.raises(ValueError, match=r"c\.json: cocoId 5 \(id73k 2\) has the caption .*expected text"):
+        read_captions(write_stimuli(tmp_path / "s.csv"), [path])
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [("categories", "name"), ("images", "id"), ("annotations", "area"), ("annotations", "image_id")],
+)
+def test_instances_without_a_key_are_named(tmp_path, section, key):
+    path = write_instance_file(tmp_path / "i.json", OBJECTS)
+    content = json.loads(path.read_text())
+    del content[section][1][key]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"i\.json: lacks '{key}' in '{section}'"):
+        read_categories(write_stimuli(tmp_path / "s.csv"), [path])
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"cocoId,nsdId\n1,2,3,4,5\n1,2\n1,2,3,4,5,6,7\n"])
+def test_an_unreadable_stimulus_table_is_named(tmp_path, content):
+    (tmp_path / "s.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"s\.csv: not a readable table .*get it again"):
+        read_captions(tmp_path / "s.csv", [write_caption_file(tmp_path / "c.json")])
 
 
 def test_captions_survive_their_table(tmp_path, captions):
@@ -266,6 +301,18 @@ def test_vectors_are_those_of_the_encoder(tmp_path, encoder, direct):
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, direct.encode(sentences), atol=1e-6)
     assert np.array_equal(vectors[0], vectors[5])
+
+
+def test_sentences_that_the_encoder_cuts_are_counted(tmp_path, encoder, direct):
+    longest = direct.max_seq_length
+    whole, cut = " ".join(["dog"] * (longest - 2)), " ".join(["dog"] * (longest - 1))  # two tokens mark the ends
+    with pytest.warns(
+        UserWarning, match=rf"reads the first {longest} tokens of a sentence: 2 of 4 sentences are longer"
+    ):
+        encode_sentences([whole, cut, "a dog", cut, cut + " cat"], encoder, tmp_path, progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encode_sentences([whole, "a dog", "犬" * 100], encoder, tmp_path, progress=False)
 
 
 def test_cache_is_read_instead_of_encoding(tmp_path, encoder, encoded):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from local_study import local_study  # noqa: F401
 from running import copy_code, run_snakemake
 
 

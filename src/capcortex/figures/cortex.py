@@ -18,6 +18,9 @@ import numpy as np
 from matplotlib.colors import Normalize
 from numpy.typing import ArrayLike, NDArray
 
+from capcortex.files import remedy
+from capcortex.images import damaged
+
 Values = NDArray[np.float64]
 
 SIDES = {"lh": "left", "rh": "right"}
@@ -151,12 +154,13 @@ def _read_freesurfer(paths: Mapping[str, Path], hemisphere: str, n_vertices: int
         except FileNotFoundError:
             raise
         except Exception as error:
-            raise ValueError(
-                f"{paths[name]}: not a whole FreeSurfer file ({error}); remove it and fetch it again"
-            ) from error
+            raise damaged(paths[name], "FreeSurfer", error) from error
         found = len(part[0] if kind == "inflated" else part)
         if found != n_vertices:
-            raise ValueError(f"{paths[name]}: {found} vertices, but a hemisphere of the maps has {n_vertices}")
+            raise ValueError(
+                f"{paths[name]}: {found} vertices, expected {n_vertices}, those of a hemisphere of the maps; "
+                f"{remedy(paths[name])}"
+            )
         parts.append(part)
     (points, faces), depth = parts
     return Mesh(points.astype(np.float64), faces.astype(np.int64), depth.astype(np.float64))

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from capcortex.arrays import create_array, open_array
+from capcortex.files import remedy
 from capcortex.ids import as_ids, positions
 from capcortex.nsd.bookkeeping import REPEATS
 
@@ -59,16 +60,19 @@ def average_repeats(sessions: list[Path], output: Path, *, subject: str, incompl
         if (counts != REPEATS).any():
             wrong = images[counts != REPEATS][0]
             raise ValueError(
-                f"{subject}: id73k {wrong} occurs {counts[counts != REPEATS][0]} times over {len(sessions)} sessions, "
-                f"expected {REPEATS}"
+                f"{subject}: id73k {wrong} occurs {counts[counts != REPEATS][0]} times over {len(sessions)} sessions "
+                f"({sessions[0]} ..), expected {REPEATS}; {remedy(sessions[0])}"
             )
         dim = str(opened[0]["z"].dims[1])
         places = {name: opened[0][name].to_numpy() for name in "ijk" if name in opened[0]}
+        n_units = opened[0].sizes[dim]
         for path, session in zip(sessions, opened, strict=True):
             same = session["z"].dims[1] == dim and session.sizes[dim] == opened[0].sizes[dim]
             if not same or any(not np.array_equal(session[name].to_numpy(), places[name]) for name in places):
-                raise ValueError(f"{subject}: {path} and {sessions[0]} are of different vertices or voxels")
-        n_units = opened[0].sizes[dim]
+                raise ValueError(
+                    f"{path}: {session.sizes[session['z'].dims[1]]} {session['z'].dims[1]} positions, expected the {n_units} "
+                    f"of {sessions[0]}, the same ones: are the raw betas of both sessions of {subject}? {remedy(path)}"
+                )
         # For each session the 0/1 matrix (image, trial) that adds up the trials of an image.
         bounds = np.cumsum([session.sizes["trial"] for session in opened])[:-1]
         sums = [
@@ -161,7 +165,10 @@ def read_image_betas(path: str | Path, id73k: ArrayLike) -> xr.DataArray:
         rows = positions(id73k, dataset["id73k"].to_numpy(), what=str(path))
         usable = np.flatnonzero(np.isfinite(dataset["betas"][0].to_numpy()))
         if not usable.size:
-            raise ValueError(f"{path}: no voxel was measured in all sessions")
+            raise ValueError(
+                f"{path}: no voxel of {dataset['betas'].shape[1]} was measured in all sessions, expected most: look for the "
+                "session without data, or set config key incomplete_data to nanmean"
+            )
         # Row by row: a copy of all voxels beside that of the usable ones would double the memory.
         values = np.empty((rows.size, usable.size), np.float32)
         for number, row in enumerate(rows):

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from capcortex.arrays import open_array
+from capcortex.files import remedy
 from capcortex.ids import Ids, as_ids, require_equal
 from capcortex.images import read_on_grid, read_vertices
 from capcortex.nsd.bookkeeping import REPEATS, seen_three_times
@@ -159,14 +160,13 @@ def read_volume_units(
     first, id73k, policy, places = _read_first_image(betas, "voxel")
     if not np.array_equal(places, indices):
         raise ValueError(
-            f"{betas}: its {len(places)} voxels are not the {len(indices)} of {mask}, in their order; "
-            f"make it anew: rm '{betas}', run snakemake again"
+            f"{betas}: its {len(places)} voxels are not the {len(indices)} of {mask}, in their order; {remedy(betas)}"
         )
     used[where] = np.isfinite(first)
     shares = read_on_grid(valid, shape)
     if not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError(
-            f"{valid}: expected shares of sessions from 0 to 1, found {shares.min():g} to {shares.max():g}"
+            f"{valid}: expected shares of sessions from 0 to 1, found {shares.min():g} to {shares.max():g}; {remedy(valid)}"
         )
     return UnitQuality(
         id73k=id73k,
@@ -206,7 +206,9 @@ def read_surface_units(betas: str | Path, *, nsdgeneral: list[Path], ncsnr: list
     hemispheres = [read_vertices(path).ravel().astype(np.float64) for path in ncsnr]
     for files, found in ((nsdgeneral, labels.size), (ncsnr, sum(map(len, hemispheres)))):
         if found != first.size:
-            raise ValueError(f"{', '.join(map(str, files))}: {found} vertices, expected the {first.size} of {betas}")
+            raise ValueError(
+                f"{', '.join(map(str, files))}: {found} vertices, expected the {first.size} of {betas}; {remedy(files[0])}"
+            )
     return UnitQuality(
         id73k=id73k,
         incomplete_data=policy,

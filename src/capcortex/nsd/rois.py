@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capcortex.arrays import open_array
+from capcortex.files import remedy
 from capcortex.images import read_on_grid, read_vertices, read_volume
 from capcortex.nsd.spaces import read_vertex_index
 
@@ -76,18 +77,22 @@ def read_label_names(path: str | Path) -> dict[str, int]:
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected text in UTF-8, one number and name a line ({error})") from error
+        raise ValueError(
+            f"{path}: expected text in UTF-8, one number and name a line ({error}); {remedy(path)}"
+        ) from error
     for count, line in enumerate(lines, start=1):
         words = line.split()
         if not words:
             continue
         if len(words) < 2 or not words[0].lstrip("-").isdigit() or not all(word.isdigit() for word in words[2:]):
-            raise ValueError(f"{path}, line {count}: expected a number and a name, found {line!r}")
+            raise ValueError(f"{path}, line {count}: expected a number and a name, found {line!r}; {remedy(path)}")
         label, name = int(words[0]), words[1]
         if label < 1:
             continue
         if name in names or label in names.values():
-            raise ValueError(f"{path}, line {count}: name {name} or label {label} occurs twice")
+            raise ValueError(
+                f"{path}, line {count}: name {name} or label {label} occurs twice, expected once each; {remedy(path)}"
+            )
         names[name] = label
     return names
 
@@ -221,7 +226,9 @@ def region_label(names: dict[str, int], roi: str, *, atlas: str) -> int:
         If the atlas has no region of that name.
     """
     if roi not in names:
-        raise ValueError(f"atlas {atlas} has no region {roi!r}; its regions are {', '.join(names)} (config key rois)")
+        raise ValueError(
+            f"config key rois: atlas {atlas} has no region {roi!r}; name some of its label file's: {', '.join(names)}"
+        )
     return names[roi]
 
 
@@ -234,14 +241,14 @@ def _at_voxels(files: list[Path], units: Units, voxels: NDArray[np.intp]) -> NDA
 def _whole(values: NDArray[Any], path: Path) -> NDArray[np.int64]:
     labels = np.rint(values).astype(np.int64)
     if not np.array_equal(labels, values):
-        raise ValueError(f"{path}: labels are whole numbers; found {values[labels != values][0]}")
+        raise ValueError(f"{path}: labels are whole numbers; found {values[labels != values][0]}; {remedy(path)}")
     return labels
 
 
 def _fitting(values: NDArray[Any], files: list[Path], units: Units) -> NDArray[Any]:
     if values.size != units.count:
         raise ValueError(
-            f"{files[0]}: {values.size} vertices in both hemispheres, but {units.path} has {units.count}; "
-            "is it the file of another surface?"
+            f"{files[0]}: {values.size} vertices in both hemispheres, expected {units.count}, those of {units.path}; "
+            f"is it the file of another surface? {remedy(files[0])}"
         )
     return values

@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import h5py
 import nibabel
@@ -19,7 +19,8 @@ from isal.igzip_lib import IsalError
 from numpy.typing import NDArray
 
 from capcortex.arrays import create_array
-from capcortex.images import read_volume
+from capcortex.files import remedy
+from capcortex.images import damaged, read_volume
 from capcortex.nsd.bookkeeping import REPEATS
 
 UNIT_BLOCK = 2048
@@ -28,7 +29,11 @@ UNIT_BLOCK = 2048
 Z_STEP = 0.001
 Z_MISSING = -32768
 MOST_TRIALS = 1000
+PLURALS = {"vertex": "vertices", "voxel": "voxels"}
 NIFTI_HEADER_BYTES = 348
+# NSD's volume betas are int16, percent signal change times 300. Those on surfaces are cubic interpolations (Catmull-Rom) of them
+# and means over depths; the kernel's weights add up to at most 1.25 in absolute value along each of the three axes.
+LARGEST_BETA = 32_768 / 300 * 1.25**3
 
 
 @dataclass(frozen=True)
@@ -41,19 +46,16 @@ class RawSession:
         Raw betas of consecutive units, in any unit.
     dim
         ``vertex`` or ``voxel``.
-    n_units
-        Units of all blocks.
     coords
         Where the units are: ``i``, ``j``, ``k`` of voxels, nothing for vertices.
     files
-        Where the betas are read from, for messages.
+        The files that the betas are read from, each with its number of units, in the order of the blocks.
     """
 
     blocks: Iterator[NDArray[Any]]
     dim: str
-    n_units: int
     coords: dict[str, tuple[str, NDArray[np.int32]]]
-    files: list[Path]
+    files: list[tuple[Path, int]]
 
 
 def surface_extraction_memory_mb(n_trials: int) -> int:
@@ -118,15 +120,10 @@ def read_mask(path: str | Path) -> tuple[NDArray[np.int32], tuple[int, int, int]
     indices = np.argwhere(volume.T > 0)[:, ::-1].astype(np.int32)
     if not len(indices):
         raise ValueError(
-            f"{path}: no voxel is above zero; a mask of the brain was expected. Fetch it again: snakemake '{path}'"
+            f"{path}: no voxel of {volume.size} is above zero, expected a mask of the brain; {remedy(path)}"
         )
     x, y, z = volume.shape
     return indices, (x, y, z)
-
-
-def _damaged(path: str | Path, what: str, cause: object) -> NoReturn:
-    message = f"{path}: not a whole {what} file ({cause}); remove it and fetch it again: snakemake '{path}'"
-    raise ValueError(message) from (cause if isinstance(cause, Exception) else None)
 
 
 def open_surface_session(path: str | Path, n_trials: int) -> NDArray[Any]:
@@ -147,32 +144,50 @@ def open_surface_session(path: str | Path, n_trials: int) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If the file is damaged, or its shape is not that of a surface session with ``n_trials`` trials.
+        If the file is damaged, or its shape or data type is not that of a surface session with ``n_trials`` trials.
     """
     try:
         data = np.asanyarray(nibabel.freesurfer.mghformat.load(str(path)).dataobj)
     except FileNotFoundError:
         raise
     except Exception as error:
-        _damaged(path, "mgh", error)
+        raise damaged(path, "mgh", error) from error
     if data.ndim != 4 or data.shape[1:3] != (1, 1) or data.shape[3] != n_trials:
         raise ValueError(
-            f"{path}: shape {data.shape}, expected (n_vertices, 1, 1, {n_trials}): responses.tsv lists {n_trials} trials"
+            f"{path}: shape {data.shape}, expected (n_vertices, 1, 1, {n_trials}): responses.tsv lists {n_trials} trials; "
+            f"{remedy(path)}"
         )
+    _require_type(path, data.dtype, np.float32, "percent signal change")
     return data[:, 0, 0, :]
 
 
 def surface_session(hemispheres: list[Path], n_trials: int) -> RawSession:
-    """Open a session on fsaverage, left then right hemisphere; see `open_surface_session`."""
+    """Open a session on fsaverage, left then right hemisphere; see `open_surface_session`.
+
+    Raises
+    ------
+    ValueError
+        At once, if a file is damaged. While blocks are read, if a value is beyond `LARGEST_BETA`, as a flipped bit in an
+        exponent makes it; NaN is how NSD marks missing data.
+    """
     sizes = [len(open_surface_session(path, n_trials)) for path in hemispheres]
 
     def blocks() -> Iterator[NDArray[Any]]:
         for path, size in zip(hemispheres, sizes, strict=True):
             for start in range(0, size, UNIT_BLOCK):
                 # Mapped anew for every block: what was read of a map counts as memory of the job while the map lives.
-                yield open_surface_session(path, n_trials)[start : start + UNIT_BLOCK].T
+                block = open_surface_session(path, n_trials)[start : start + UNIT_BLOCK].astype(np.float32)
+                beyond = np.argwhere(np.abs(block) > LARGEST_BETA)
+                if beyond.size:
+                    vertex, trial = beyond[0]
+                    raise ValueError(
+                        f"{path}: the beta of vertex {start + vertex} (from 0) in trial {trial + 1} (from 1) is "
+                        f"{block[vertex, trial]:g}, expected percent signal change within +-{LARGEST_BETA:.1f}, the most that "
+                        f"NSD's int16 can give; {remedy(path)}"
+                    )
+                yield block.T
 
-    return RawSession(blocks(), "vertex", sum(sizes), {}, hemispheres)
+    return RawSession(blocks(), "vertex", {}, list(zip(hemispheres, sizes, strict=True)))
 
 
 def volume_session(path: Path, mask: Path, n_trials: int) -> RawSession:
@@ -198,17 +213,22 @@ def volume_session(path: Path, mask: Path, n_trials: int) -> RawSession:
     indices, shape = read_mask(mask)
     read = _hdf5_blocks if path.suffix == ".hdf5" else _nifti_blocks
     coords = {name: ("voxel", indices[:, axis]) for axis, name in enumerate("ijk")}
-    return RawSession(read(path, indices, shape, n_trials), "voxel", len(indices), coords, [path])
+    return RawSession(read(path, indices, shape, n_trials), "voxel", coords, [(path, len(indices))])
 
 
-def _require_volume(path: Path, found: tuple[int, ...], expected: tuple[int, ...], dtype: np.dtype) -> None:
+def _require_volume(path: Path, found: tuple[int, ...], expected: tuple[int, ...], axes: str, dtype: np.dtype) -> None:
     if tuple(found) != expected:
         raise ValueError(
-            f"{path}: shape {tuple(found)}, expected {expected}: "
-            "the grid of the subject's brainmask and the trials in responses.tsv"
+            f"{path}: shape {tuple(found)}, expected {expected}, axes ({axes}): "
+            f"the grid of the subject's brainmask and the trials in responses.tsv; {remedy(path)}"
         )
-    if dtype.newbyteorder("=") != np.int16:
-        raise ValueError(f"{path}: data type {dtype}, expected int16 (percent signal change times 300)")
+    _require_type(path, dtype, np.int16, "percent signal change times 300")
+
+
+def _require_type(path: str | Path, found: np.dtype, expected: type[np.number], unit: str) -> None:
+    # Either order of the bytes is right: it is known from the file.
+    if found.newbyteorder("=") != expected:
+        raise ValueError(f"{path}: data type {found}, expected {np.dtype(expected)} ({unit}); {remedy(path)}")
 
 
 def _nifti_blocks(
@@ -220,10 +240,11 @@ def _nifti_blocks(
         with igzip.open(path) as stream:
             header = nibabel.Nifti1Header.from_fileobj(io.BytesIO(_read(stream, NIFTI_HEADER_BYTES)))
             dtype = header.get_data_dtype()
-            _require_volume(path, header.get_data_shape(), (*shape, n_trials), dtype)
+            _require_volume(path, header.get_data_shape(), (*shape, n_trials), "X, Y, Z, trial", dtype)
             if header.get_slope_inter() not in ((None, None), (1.0, 0.0)):
                 raise ValueError(
-                    f"{path}: values are scaled by {header.get_slope_inter()}; NSD's betas are stored as they are"
+                    f"{path}: the header scales values by {header.get_slope_inter()}, expected none: NSD's betas are stored "
+                    f"as they are; {remedy(path)}"
                 )
             stream.seek(header.get_data_offset())
             volume = np.empty(np.prod(shape), dtype)
@@ -232,12 +253,12 @@ def _nifti_blocks(
                 np.take(volume, flat, out=values[trial], mode="clip")
             # The end of the stream holds the checksum, which is compared when it is reached.
             if stream.read(1):
-                _damaged(path, "nii.gz", "more bytes than its header says")
+                raise damaged(path, "nii.gz", "more bytes than its header says")
     # isal is typed as if its error were a value.
     except (EOFError, OSError, IsalError, nibabel.spatialimages.HeaderDataError) as error:  # type: ignore[misc]
         if isinstance(error, FileNotFoundError):
             raise
-        _damaged(path, "nii.gz", error)
+        raise damaged(path, "nii.gz", error) from error
     for start in range(0, flat.size, UNIT_BLOCK):
         yield values[:, start : start + UNIT_BLOCK]
 
@@ -262,10 +283,10 @@ def _hdf5_blocks(
 ) -> Iterator[NDArray[np.int16]]:
     try:
         with h5py.File(path) as file:
-            if "betas" not in file:
-                _damaged(path, "hdf5", f"no dataset betas; found {', '.join(file) or 'nothing'}")
-            betas = file["betas"]
-            _require_volume(path, betas.shape, (n_trials, *shape[::-1]), betas.dtype)
+            betas = file.get("betas")
+            if not isinstance(betas, h5py.Dataset):
+                raise damaged(path, "hdf5", f"no dataset betas; found {', '.join(file) or 'nothing'}")
+            _require_volume(path, betas.shape, (n_trials, *shape[::-1]), "trial, Z, Y, X", betas.dtype)
             for start in range(0, len(indices), UNIT_BLOCK):
                 here = indices[start : start + UNIT_BLOCK]
                 parts = []
@@ -275,10 +296,10 @@ def _hdf5_blocks(
                     rows = betas[:, k, j.min() : j.max() + 1, i.min() : i.max() + 1]
                     parts.append(rows[:, j - j.min(), i - i.min()])
                 yield np.concatenate(parts, axis=1)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        _damaged(path, "hdf5", error)
+        raise damaged(path, "hdf5", error) from error
 
 
 def extract_session(raw: RawSession, trials: pd.DataFrame, output: Path) -> None:
@@ -297,7 +318,7 @@ def extract_session(raw: RawSession, trials: pd.DataFrame, output: Path) -> None
     Raises
     ------
     ValueError
-        If no unit was measured.
+        If no unit of a file was measured; further what reading the blocks raises.
     """
     n_trials = len(trials)
     if n_trials > MOST_TRIALS:
@@ -305,29 +326,33 @@ def extract_session(raw: RawSession, trials: pd.DataFrame, output: Path) -> None
             f"a session of {n_trials} trials: z-scores of more than {MOST_TRIALS} trials may not fit int16"
         )
     kept = np.flatnonzero(trials["showings"].to_numpy() == REPEATS)
+    bounds = np.cumsum([0, *(n_units for _, n_units in raw.files)])
+    measured = np.empty(bounds[-1], bool)
     with create_array(
         output,
         name="z",
         dims=("trial", raw.dim),
-        shape=(kept.size, raw.n_units),
+        shape=(kept.size, measured.size),
         dtype="i2",
         chunks=(kept.size, UNIT_BLOCK),
         coords={"id73k": ("trial", trials["id73k"].to_numpy()[kept]), **raw.coords},
         attrs={"units": "z-score over the trials of the session", "scale_factor": Z_STEP},
         fill_value=Z_MISSING,
     ) as variable:
-        start = n_measured = 0
+        start = 0
         for block in raw.blocks:
+            here = slice(start, start + block.shape[1])
             z = zscore_trials(block)
-            measured = np.isfinite(z[0])
+            measured[here] = np.isfinite(z[0])
             z *= 1 / Z_STEP
             steps = np.rint(z, out=z)
-            steps[:, ~measured] = Z_MISSING
-            variable[:, start : start + block.shape[1]] = steps.astype(np.int16)[kept]
-            start += block.shape[1]
-            n_measured += int(measured.sum())
-        if not n_measured:
-            raise ValueError(
-                f"{', '.join(map(str, raw.files))}: no {raw.dim} varies over the session's {n_trials} trials, "
-                "so the file holds no data; remove it and fetch it again"
-            )
+            steps[:, ~measured[here]] = Z_MISSING
+            variable[:, here] = steps.astype(np.int16)[kept]
+            start = here.stop
+        # A hemisphere without data would pass as one whose vertices are all left out.
+        for (path, n_units), begin, end in zip(raw.files, bounds[:-1], bounds[1:], strict=True):
+            if not measured[begin:end].any():
+                raise ValueError(
+                    f"{path}: none of {n_units} {PLURALS[raw.dim]} varies over the session's {n_trials} trials, expected "
+                    f"betas that do: the file holds no data; {remedy(path)}"
+                )

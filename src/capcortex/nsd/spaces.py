@@ -23,7 +23,7 @@ doi 10.1038/s41593-021-00962-x; Doerig et al. 2025, doi 10.1038/s42256-025-01072
 doi 10.1109/TASSP.1981.1163711.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capcortex.files import remedy
 from capcortex.images import read_vertices
 
 CONVENTIONS = ("matlab", "nsdcode")
@@ -55,38 +56,46 @@ def read_coordinates(path: str | Path) -> NDArray[np.float64]:
     values = read_vertices(path)
     if values.ndim != 4 or values.shape[1:] != (1, 1, 3):
         raise ValueError(
-            f"{path}: shape {values.shape}, expected (n_vertices, 1, 1, 3): a transform from a volume to a surface"
+            f"{path}: shape {values.shape}, expected (n_vertices, 1, 1, 3): a transform from a volume to a surface; "
+            f"{remedy(path)}"
         )
     coordinates = values.reshape(-1, 3).astype(np.float64)
     coordinates[(~np.isfinite(coordinates) | (coordinates == NO_DATA)).any(axis=1)] = np.nan
     return coordinates
 
 
-def require_inside(path: str | Path, coordinates: NDArray[np.floating], shape: tuple[int, ...]) -> None:
-    """Make sure that most vertices lie inside a volume, as the field of view of a whole brain has it.
+def read_depths(paths: Sequence[str | Path], shape: tuple[int, ...]) -> list[NDArray[np.float64]]:
+    """Read where the vertices of a hemisphere lie in a volume, at each depth; see `read_coordinates`.
 
     Parameters
     ----------
-    path
-        File of the coordinates, for the message.
-    coordinates : ndarray of shape (n_vertices, 3)
-        From `read_coordinates`.
+    paths
+        Files of one hemisphere, one for each depth.
     shape
         Of the volume (X, Y, Z).
 
     Raises
     ------
     ValueError
-        If half of the vertices or more lie outside: the coordinates are of another volume.
+        If the depths differ in their number of vertices, or half of the vertices or more lie outside the volume: the field of
+        view of a whole brain has most of them inside.
     """
-    inside = ((coordinates >= 1) & (coordinates <= shape)).all(axis=1)
-    if inside.mean() <= 0.5:
-        low, high = np.nanmin(coordinates, initial=np.inf), np.nanmax(coordinates, initial=-np.inf)
-        raise ValueError(
-            f"{path}: {inside.sum()} of {inside.size} vertices lie inside the volume of shape {tuple(shape)}; coordinates "
-            f"go from {low:g} to {high:g}, expected voxels from 1. Is it the file of another subject or space? "
-            "Remove it and fetch it again"
-        )
+    depths = [read_coordinates(path) for path in paths]
+    for path, coordinates in zip(paths, depths, strict=True):
+        if len(coordinates) != len(depths[0]):
+            raise ValueError(
+                f"{path}: {len(coordinates)} vertices, expected {len(depths[0])}, those of {paths[0]}; is it the file of "
+                f"another subject or hemisphere? {remedy(path)}"
+            )
+        inside = ((coordinates >= 1) & (coordinates <= shape)).all(axis=1)
+        if inside.mean() <= 0.5:
+            placed = coordinates[~np.isnan(coordinates[:, 0])]
+            found = f"coordinates go from {placed.min():g} to {placed.max():g}" if placed.size else f"all are {NO_DATA}"
+            raise ValueError(
+                f"{path}: {inside.sum()} of {inside.size} vertices lie inside the volume of shape {tuple(shape)} ({found}), "
+                f"expected most; is it the file of another subject or space? {remedy(path)}"
+            )
+    return depths
 
 
 def read_vertex_index(path: str | Path, n_vertices: int) -> NDArray[np.intp]:
@@ -113,14 +122,16 @@ def read_vertex_index(path: str | Path, n_vertices: int) -> NDArray[np.intp]:
     """
     values = read_vertices(path)
     if values.ndim != 3 or values.shape[1:] != (1, 1) or not values.size:
-        raise ValueError(f"{path}: shape {values.shape}, expected (n_fsaverage, 1, 1): a transform between surfaces")
+        raise ValueError(
+            f"{path}: shape {values.shape}, expected (n_fsaverage, 1, 1): a transform between surfaces; {remedy(path)}"
+        )
     numbers = values.ravel()
     wrong = np.flatnonzero(~((numbers >= 1) & (numbers <= n_vertices) & (numbers == np.floor(numbers))))
     if wrong.size:
         raise ValueError(
             f"{path}: position {wrong[0]} holds {numbers[wrong[0]]} ({wrong.size} of {numbers.size} are wrong), expected "
             f"whole numbers from 1 to {n_vertices}, the native vertices of this hemisphere; is it the file of another "
-            "subject or hemisphere?"
+            f"subject or hemisphere? {remedy(path)}"
         )
     if numbers.max() <= 0.6 * n_vertices:
         raise ValueError(

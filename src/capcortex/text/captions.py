@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from capcortex.files import remedy
 from capcortex.ids import from_nsd_id, unique_ids
 from capcortex.tables import read_table
 
@@ -51,19 +52,20 @@ def read_captions(stimulus_table: Path, annotation_files: list[Path]) -> pd.Data
     ------
     ValueError
         If the stimulus table is not what it should be or names a cocoId twice; if a file is not a captions file or
-        repeats images of another; if an image has no caption, or an empty one.
+        repeats images of another; if an image has no caption, or one that is empty or no text.
     """
     id_of = _id73k_of_coco_id(stimulus_table)
     rows: list[tuple[int, str]] = []
-    for path, annotations in _annotations(annotation_files, "caption"):
+    for path, annotations in _annotations(annotation_files):
         for annotation in annotations:
             coco_id = annotation["image_id"]
             if coco_id not in id_of:
                 continue
-            caption = " ".join(annotation["caption"].split())
+            found = annotation["caption"]
+            caption = " ".join(found.split()) if isinstance(found, str) else ""
             if not caption:
                 raise ValueError(
-                    f"{path}: cocoId {coco_id} (id73k {id_of[coco_id]}) has an empty caption (annotation "
+                    f"{path}: cocoId {coco_id} (id73k {id_of[coco_id]}) has the caption {found!r} (annotation "
                     f"{annotation.get('id')}), expected text; remove that annotation or write its caption"
                 )
             rows.append((id_of[coco_id], caption))
@@ -73,7 +75,8 @@ def read_captions(stimulus_table: Path, annotation_files: list[Path]) -> pd.Data
         coco_id = next(key for key, id73k in id_of.items() if id73k == first)
         raise ValueError(
             f"{_names(annotation_files)}: no caption for cocoId {coco_id} (id73k {first}) of {stimulus_table}; "
-            f"{len(without)} of {len(id_of)} images have none; list the captions files of both splits (train, val)"
+            f"{len(without)} of {len(id_of)} images have none, expected captions of all: are these COCO's captions of both "
+            f"splits (train, val)? {remedy(annotation_files[0])}"
         )
     table = pd.DataFrame(rows, columns=["id73k", "caption"])
     table = table.sort_values("id73k", kind="stable", ignore_index=True)
@@ -110,24 +113,24 @@ def read_categories(stimulus_table: Path, annotation_files: list[Path]) -> pd.Da
     listed: set[int] = set()
     rows: list[tuple[int, str, str, int, float, int]] = []
     for path, content in _contents(annotation_files):
-        for entry in _section(path, content, "categories"):
+        for entry in _section(path, content, "categories", "id", "name", "supercategory"):
             name = (entry["name"], entry["supercategory"])
             if names.setdefault(entry["id"], name) != name:
                 raise ValueError(
                     f"{path}: category_id {entry['id']} is {name}, but {names[entry['id']]} in an earlier file; use "
                     "instances files of one release of COCO"
                 )
-        images = {image["id"] for image in _section(path, content, "images")}
+        images = {image["id"] for image in _section(path, content, "images", "id")}
         _refuse_repetition(path, listed & images)
         listed |= images
-        for annotation in _section(path, content, "annotations", needs="category_id"):
+        for annotation in _section(path, content, "annotations", "category_id", "image_id", "area", "iscrowd"):
             coco_id, category_id = annotation["image_id"], annotation["category_id"]
             if coco_id not in id_of:
                 continue
             if category_id not in names:
                 raise ValueError(
                     f"{path}: an object of cocoId {coco_id} has category_id {category_id}, which is not among the "
-                    "file's categories; download the file again"
+                    f"file's categories; {remedy(path)}"
                 )
             rows.append((id_of[coco_id], *names[category_id], category_id, annotation["area"], annotation["iscrowd"]))
     unlisted = id_of.keys() - listed
@@ -136,7 +139,8 @@ def read_categories(stimulus_table: Path, annotation_files: list[Path]) -> pd.Da
         coco_id = min(unlisted, key=id_of.__getitem__)
         raise ValueError(
             f"{_names(annotation_files)}: cocoId {coco_id} (id73k {id_of[coco_id]}) of {stimulus_table} is not listed; "
-            f"{len(unlisted)} of {len(id_of)} images are not; list the instances files of both splits (train, val)"
+            f"{len(unlisted)} of {len(id_of)} images are not, expected all: are these COCO's instances of both splits "
+            f"(train, val)? {remedy(annotation_files[0])}"
         )
     table = pd.DataFrame(rows, columns=CATEGORY_COLUMNS)
     table = table.astype({"id73k": "int64", "category_id": "int64", "area": "float64", "iscrowd": "int64"})
@@ -154,7 +158,9 @@ def load_captions(path: str | Path) -> pd.DataFrame:
     table = pd.read_csv(path, sep="\t", dtype={"caption": str}, keep_default_na=False)
     missing = [name for name in CAPTION_COLUMNS if name not in table.columns]
     if missing:
-        raise ValueError(f"{path}: column(s) {', '.join(missing)} missing; found {', '.join(map(str, table.columns))}")
+        raise ValueError(
+            f"{path}: column(s) {', '.join(missing)} missing; found {', '.join(map(str, table.columns))}; {remedy(path)}"
+        )
     return table[CAPTION_COLUMNS]
 
 
@@ -170,12 +176,18 @@ def load_categories(path: str | Path) -> pd.DataFrame:
 
 
 def _id73k_of_coco_id(stimulus_table: Path) -> dict[int, int]:
-    table = pd.read_csv(stimulus_table, index_col=0)
+    try:
+        table = pd.read_csv(stimulus_table, index_col=0)
+    except ValueError as error:
+        raise ValueError(
+            f"{stimulus_table}: not a readable table ({' '.join(str(error).split())}), expected nsd_stim_info_merged.csv; "
+            f"{remedy(stimulus_table)}"
+        ) from error
     missing = [name for name in ("cocoId", "nsdId") if name not in table.columns]
     if missing:
         raise ValueError(
             f"{stimulus_table}: column(s) {', '.join(missing)} missing; found {', '.join(map(str, table.columns))}; "
-            "expected nsd_stim_info_merged.csv"
+            f"expected nsd_stim_info_merged.csv; {remedy(stimulus_table)}"
         )
     shifted = table[table.index != table["nsdId"]]
     if len(shifted):
@@ -183,7 +195,7 @@ def _id73k_of_coco_id(stimulus_table: Path) -> dict[int, int]:
         # of its neighbour.
         raise ValueError(
             f"{stimulus_table}: row {shifted.index[0]} has nsdId {shifted['nsdId'].iloc[0]}, expected "
-            f"{shifted.index[0]} (nsdId counts from 0); download the file again"
+            f"{shifted.index[0]} (nsdId counts from 0); {remedy(stimulus_table)}"
         )
     id73k = unique_ids(from_nsd_id(table["nsdId"].to_numpy()), what=f"{stimulus_table}: nsdId + 1")
     twice = table[table["cocoId"].duplicated(keep=False)]
@@ -191,16 +203,16 @@ def _id73k_of_coco_id(stimulus_table: Path) -> dict[int, int]:
         coco_id = twice["cocoId"].iloc[0]
         rows = ", ".join(map(str, twice.index[twice["cocoId"] == coco_id]))
         raise ValueError(
-            f"{stimulus_table}: cocoId {coco_id} stands at nsdId {rows}, expected once; download the file again"
+            f"{stimulus_table}: cocoId {coco_id} stands at nsdId {rows}, expected once; {remedy(stimulus_table)}"
         )
     return dict(zip(table["cocoId"].tolist(), id73k.tolist(), strict=True))
 
 
-def _annotations(paths: list[Path], needs: str) -> Iterable[tuple[Path, list[dict[str, Any]]]]:
-    """Annotations of each file, after making sure that no photograph is annotated in two of them."""
+def _annotations(paths: list[Path]) -> Iterable[tuple[Path, list[dict[str, Any]]]]:
+    """Captions of each file, after making sure that no photograph is annotated in two of them."""
     seen: set[int] = set()
     for path, content in _contents(paths):
-        annotations = _section(path, content, "annotations", needs=needs)
+        annotations = _section(path, content, "annotations", "caption", "image_id")
         images = {annotation["image_id"] for annotation in annotations}
         _refuse_repetition(path, seen & images)
         seen |= images
@@ -213,9 +225,11 @@ def _contents(paths: list[Path]) -> Iterable[tuple[Path, dict[str, Any]]]:
             try:
                 content = json.load(handle, object_hook=_without_outlines)
             except ValueError as error:
-                raise ValueError(f"{path}: not a readable JSON file ({error}); download it again") from error
+                raise ValueError(f"{path}: not a readable JSON file ({error}); {remedy(path)}") from error
         if not isinstance(content, dict):
-            raise ValueError(f"{path}: found a {type(content).__name__}, expected a COCO annotation file")
+            raise ValueError(
+                f"{path}: found a {type(content).__name__}, expected a COCO annotation file; {remedy(path)}"
+            )
         yield path, content
 
 
@@ -223,12 +237,15 @@ def _without_outlines(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key in _KEPT_KEYS}
 
 
-def _section(path: Path, content: dict[str, Any], name: str, needs: str | None = None) -> list[dict[str, Any]]:
+def _section(path: Path, content: dict[str, Any], name: str, *keys: str) -> list[dict[str, Any]]:
+    """Entries of a section of a COCO file, after making sure that all of them have the keys."""
     entries = content.get(name)
-    if entries is None or (needs and any(needs not in entry for entry in entries)):
-        lacking = f"'{name}'" if entries is None else f"'{needs}' in '{name}'"
+    lacking = [f"'{name}'"] if entries is None else []
+    lacking += [f"'{key}' in '{name}'" for key in keys if any(key not in entry for entry in entries or [])]
+    if lacking or entries is None:
         raise ValueError(
-            f"{path}: lacks {lacking}; captions come from COCO's captions_*.json, objects from its instances_*.json"
+            f"{path}: lacks {lacking[0]}; captions come from COCO's captions_*.json, objects from its instances_*.json; "
+            f"{remedy(path)}"
         )
     return entries
 

@@ -31,6 +31,9 @@ Vectors = NDArray[np.float32]
 
 BATCH_SIZE = 64
 BLOCK_SENTENCES = 4096
+# A token is at least a byte, and sentence encoders read 128 tokens or more, of which two mark the ends: shorter sentences are
+# whole in any case, and the model need not be loaded to see whether they are.
+SHORT_BYTES = 126
 
 PACKAGE_PREFIX = "package:"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -141,7 +144,7 @@ def encode_sentences(
     """Give every sentence its vector, from the cache or by encoding it.
 
     A vector depends on its sentence and the encoder alone, up to float rounding: which sentences share a batch moves
-    values by about 2e-7. Sentences beyond the encoder's longest input are cut there by its tokenizer.
+    values by about 2e-7. Sentences beyond the encoder's longest input are cut there by its tokenizer, and counted.
 
     Each block of sentences is written as soon as it is encoded, so that a killed job loses one block. Several jobs may
     use one cache at once. Memory: the result, plus one block.
@@ -170,14 +173,29 @@ def encode_sentences(
     Warns
     -----
     UserWarning
-        If a block of the cache is damaged: it is removed, and its sentences are encoded anew.
+        If sentences are cut; if a block of the cache is damaged: it is removed, and its sentences are encoded anew.
     """
     if len(sentences) == 0:
         raise ValueError(f"encoder {encoder.source!r}: no sentences to encode")
     codes, unique = pd.factorize(np.array(list(sentences), dtype=object))
-    vectors = _encode_unique([str(sentence) for sentence in unique], encoder, Path(cache_folder), progress)
+    _warn_of_cut(unique.tolist(), encoder)
+    vectors = _encode_unique(unique.tolist(), encoder, Path(cache_folder), progress)
     # Most callers pass each sentence once, in which case the rows stand as they should.
     return vectors if len(unique) == len(codes) else vectors[codes]
+
+
+def _warn_of_cut(sentences: list[str], encoder: Encoder) -> None:
+    long = [sentence for sentence in sentences if len(sentence.encode()) > SHORT_BYTES]
+    if not long or encoder.model.max_seq_length is None:
+        return
+    tokens = encoder.model.tokenizer(long, truncation=False, verbose=False)["input_ids"]
+    n_cut = sum(len(of_sentence) > encoder.model.max_seq_length for of_sentence in tokens)
+    if n_cut:
+        warnings.warn(
+            f"encoder {encoder.source!r} reads the first {encoder.model.max_seq_length} tokens of a sentence: {n_cut} of "
+            f"{len(sentences)} sentences are longer and are cut there",
+            stacklevel=3,
+        )
 
 
 def _encode_unique(sentences: list[str], encoder: Encoder, cache_folder: Path, progress: bool) -> Vectors:

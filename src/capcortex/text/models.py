@@ -248,7 +248,8 @@ def category_features(material: Material) -> xr.DataArray:
     table = material.categories
     if table.empty:
         raise ValueError(
-            "categories table: no objects at all, expected one row per annotated object; check the instances"
+            "results/captions/categories.tsv: no objects at all, expected one row per annotated object; are COCO's instances "
+            "those of the images of the study? (docs/real-nsd.md)"
         )
     known = table[["category_id", "category"]].drop_duplicates().sort_values("category_id")
     if known["category_id"].duplicated().any() or known["category"].duplicated().any():
@@ -304,7 +305,7 @@ def file_features(material: Material) -> xr.DataArray:
         names = content["feature"].astype(str).tolist() if "feature" in content else []
     if values.ndim != 2 or values.shape[1] == 0:
         raise ValueError(
-            f"{path}: features has shape {values.shape}, expected (n_images, n_features), 1 feature or more"
+            f"{path}: features has shape {values.shape}, expected (n_images, n_features), 1 feature or more; correct the file"
         )
     available = _own_ids(path, available, len(values))
     wanted = material.id73k
@@ -352,7 +353,9 @@ def file_rdm(material: Material) -> xr.DataArray:
         available, values = content["id73k"], content["rdm"]
         columns = content.get("id73k_2", available)
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise ValueError(f"{path}: rdm has shape {values.shape}, expected a square matrix (n_images, n_images)")
+        raise ValueError(
+            f"{path}: rdm has shape {values.shape}, expected a square matrix (n_images, n_images); correct the file"
+        )
     available = _own_ids(path, available, len(values))
     if not np.array_equal(available, columns):
         at = int(np.flatnonzero(available != columns)[0])
@@ -443,7 +446,9 @@ def _own_file(material: Material) -> Path:
     if material.path is None:
         raise ValueError("this builder needs the path of a file")
     if material.path.suffix not in (".nc", ".npz", ".tsv"):
-        raise ValueError(f"{material.path}: suffix {material.path.suffix!r}, expected .nc, .npz or .tsv")
+        raise ValueError(
+            f"{material.path}: suffix {material.path.suffix!r}, expected .nc, .npz or .tsv (docs/own-models.md)"
+        )
     if not material.path.is_file():
         raise FileNotFoundError(f"{material.path}: no such file; correct the column path of config/models.tsv")
     return material.path
@@ -464,23 +469,32 @@ def _own_arrays(path: Path, name: str, *, dims: tuple[str, str]) -> dict[str, ND
                     raise ValueError(f"{name} has dimensions {dataset[name].dims}, expected {dims}")
     except (ValueError, TypeError, OSError, EOFError, BadZipFile) as error:
         raise ValueError(
-            f"{path}: cannot be used ({error}); expected arrays of numbers 'id73k' and '{name}'"
+            f"{path}: cannot be used ({error}); expected arrays of numbers 'id73k' and '{name}' (docs/own-models.md)"
         ) from error
     expected = (name, *dims) if path.suffix == ".nc" and name == "rdm" else (name, "id73k")
     missing = [key for key in expected if key not in content]
     if missing:
-        raise ValueError(f"{path}: lacks {', '.join(missing)}; found {found}; expected {', '.join(expected)}")
+        raise ValueError(
+            f"{path}: lacks {', '.join(missing)}; found {found}; expected {', '.join(expected)} (docs/own-models.md)"
+        )
     if content[name].size == 0:
-        raise ValueError(f"{path}: {name} is empty")
+        raise ValueError(f"{path}: {name} is empty, expected a row for each image (docs/own-models.md)")
     if content[name].dtype.kind not in "iuf":
-        raise ValueError(f"{path}: {name} is of type {content[name].dtype}, expected numbers")
+        raise ValueError(
+            f"{path}: {name} is of type {content[name].dtype}, expected numbers: leave out other columns (docs/own-models.md)"
+        )
     return content
 
 
 def _own_ids(path: Path, values: NDArray[Any], n_rows: int) -> Ids:
-    ids = unique_ids(values, what=f"{path}: id73k")
+    try:
+        ids = unique_ids(values, what=f"{path}: id73k")
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; correct the ids of the file: one row for each image, id73k counts from 1"
+        ) from error
     if ids.size != n_rows:
-        raise ValueError(f"{path}: {ids.size} ids for {n_rows} rows, expected one id per row")
+        raise ValueError(f"{path}: {ids.size} ids for {n_rows} rows, expected one id per row; correct the file")
     return ids
 
 
