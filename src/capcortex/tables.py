@@ -1,38 +1,46 @@
-"""Tables: TSV files with a header, read strictly and written whole or not at all."""
+"""Tables: text files with a header, read strictly and written as TSV, whole or not at all."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from capcortex.files import atomic_path
+from capcortex.files import atomic_path, remedy
 
 
-def read_table(path: str | Path, *, columns: list[str]) -> pd.DataFrame:
-    """Read a TSV table that must have certain columns.
+def read_table(path: str | Path, *, columns: list[str], separator: str = "\t") -> pd.DataFrame:
+    """Read a table with a header that must have certain columns.
 
     Parameters
     ----------
     path
-        The file. ``#`` starts a comment line; an empty cell and ``n/a`` are missing values.
+        The file. ``#`` starts a comment line before the header; an empty cell and ``n/a`` are missing values.
     columns
         Names that must be among the header's; further columns are kept.
+    separator
+        What stands between cells.
 
     Raises
     ------
     ValueError
-        Naming the file and the missing columns.
+        Naming the file, and the missing columns or why it is no table.
     """
-    with Path(path).open(encoding="utf-8") as handle:
-        comments = 0
-        while handle.readline().startswith("#"):
-            comments += 1
+    expected = f"expected columns {', '.join(columns)}"
     try:
-        table = pd.read_csv(path, sep="\t", skiprows=comments, na_values=["", "n/a"], keep_default_na=False)
+        with Path(path).open(encoding="utf-8") as handle:
+            comments = 0
+            while handle.readline().startswith("#"):
+                comments += 1
+        table = pd.read_csv(path, sep=separator, skiprows=comments, na_values=["", "n/a"], keep_default_na=False)
     except pd.errors.EmptyDataError as error:
-        raise ValueError(f"{path}: an empty file; expected columns {', '.join(columns)}") from error
+        raise ValueError(f"{path}: an empty file; {expected}; {remedy(path)}") from error
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: not a readable table ({' '.join(str(error).split())}); {expected}; {remedy(path)}"
+        ) from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise ValueError(f"{path}: column(s) {', '.join(missing)} missing; found {', '.join(map(str, table.columns))}")
+        found = ", ".join(map(str, table.columns))
+        raise ValueError(f"{path}: column(s) {', '.join(missing)} missing; found {found}; {remedy(path)}")
     return table
 
 

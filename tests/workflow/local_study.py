@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from running import ROOT, TINY
+from running import TINY, command
 
 # The miniature's own model is no part of somebody else's NSD.
 LOCAL = yaml.safe_load(TINY.read_text()) | {
@@ -72,13 +71,11 @@ def snakemake(folder: Path, *targets: str, config: dict[str, Any], before: list[
     """Return the command that runs the study with a configuration in a folder, and write the configuration there."""
     overlay = folder / "study.yaml"
     overlay.write_text(yaml.safe_dump(config), encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", *targets, "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(folder), "--profile", str(ROOT / "profiles/default"), "--cores", "2"]
-    return [*(before or []), *command, "--configfile", str(overlay)]
+    return [*(before or []), *command(folder, overlay), *(["--", *targets] if targets else [])]
 
 
-def run(command: list[str]) -> subprocess.CompletedProcess:
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def run(words: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
 def identities(folder: Path) -> dict[str, tuple[int, int, int, str]]:

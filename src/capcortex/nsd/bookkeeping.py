@@ -56,7 +56,7 @@ def read_experiment_design(path: str | Path) -> ExperimentDesign:
         raise
     except Exception as error:
         raise ValueError(
-            f"{path}: not a MATLAB file up to version 7 ({error}); remove it and fetch it again: snakemake '{path}'"
+            f"{path}: not a MATLAB file up to version 7 ({' '.join(str(error).split())}); {remedy(path)}"
         ) from error
     for key in ("masterordering", "subjectim", "sharedix"):
         if key not in fields:
@@ -98,11 +98,7 @@ def read_trials(path: str | Path, subject: str) -> pd.DataFrame:
     ValueError
         Naming the file, the column and the first row that is wrong.
     """
-    wanted = ["SUBJECT", "SESSION", "73KID", "10KID"]
-    table = pd.read_csv(path, sep="\t")
-    missing = [name for name in wanted if name not in table.columns]
-    if missing:
-        raise ValueError(f"{path}: column(s) {', '.join(missing)} missing; found {', '.join(table.columns)}")
+    table = read_table(path, columns=["SUBJECT", "SESSION", "73KID", "10KID"])
     number = int(subject.removeprefix("subj"))
     if set(table["SUBJECT"]) != {number}:
         raise ValueError(f"{path}: SUBJECT holds {sorted(set(table['SUBJECT']))}, expected only {number}")
@@ -186,15 +182,13 @@ def read_stimulus_table(path: str | Path) -> pd.DataFrame:
     ValueError
         If ``nsdId`` is not 0, 1, 2, .. in row order.
     """
-    table = pd.read_csv(path, index_col=0)
     wanted = ["nsdId", "cocoId", "shared1000"]
     wanted += [f"subject{number}" for number in range(1, N_SUBJECTS + 1)]
     wanted += [f"subject{number}_rep{repeat}" for number in range(1, N_SUBJECTS + 1) for repeat in range(REPEATS)]
-    missing = [name for name in wanted if name not in table.columns]
-    if missing:
-        raise ValueError(f"{path}: column(s) {', '.join(missing)} missing; found {', '.join(map(str, table.columns))}")
+    table = read_table(path, columns=wanted, separator=",")
     nsd_id = table["nsdId"].to_numpy()
-    wrong = np.flatnonzero((nsd_id != np.arange(len(table))) | (nsd_id != table.index.to_numpy()))
+    # The first column, without a name, counts the rows too.
+    wrong = np.flatnonzero((nsd_id != np.arange(len(table))) | (nsd_id != table.iloc[:, 0].to_numpy()))
     if wrong.size:
         raise ValueError(
             f"{path}: row {wrong[0]} has nsdId {nsd_id[wrong[0]]}, expected {wrong[0]} (0-based, in order)"

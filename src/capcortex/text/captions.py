@@ -176,19 +176,8 @@ def load_categories(path: str | Path) -> pd.DataFrame:
 
 
 def _id73k_of_coco_id(stimulus_table: Path) -> dict[int, int]:
-    try:
-        table = pd.read_csv(stimulus_table, index_col=0)
-    except ValueError as error:
-        raise ValueError(
-            f"{stimulus_table}: not a readable table ({' '.join(str(error).split())}), expected nsd_stim_info_merged.csv; "
-            f"{remedy(stimulus_table)}"
-        ) from error
-    missing = [name for name in ("cocoId", "nsdId") if name not in table.columns]
-    if missing:
-        raise ValueError(
-            f"{stimulus_table}: column(s) {', '.join(missing)} missing; found {', '.join(map(str, table.columns))}; "
-            f"expected nsd_stim_info_merged.csv; {remedy(stimulus_table)}"
-        )
+    table = read_table(stimulus_table, columns=["cocoId", "nsdId"], separator=",")
+    table = table.set_index(table.columns[0])
     shifted = table[table.index != table["nsdId"]]
     if len(shifted):
         # The first column counts the rows from 0. A table whose nsdId starts at 1 would give every image the captions
