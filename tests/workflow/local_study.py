@@ -189,4 +189,6 @@ def clone_study(study: LocalStudy, folder: Path) -> Clone:
     for name in ("logs", "benchmarks", ".snakemake"):
         shutil.copytree(study.folder / name, folder / name)
     shutil.copytree(study.nsd, folder / "nsd", copy_function=os.link)
+    for path in [folder / "nsd", *(folder / "nsd").rglob("*/")]:
+        path.chmod(0o755)
     return Clone(folder)
