@@ -67,11 +67,11 @@ def of_somebody_else(nsd: Path, shown: Path) -> tuple[str, list[str]]:
     return "no permission", [*WITHOUT_POWERS, "sh", "-c", script, "sh", str(shown)]
 
 
-def snakemake(folder: Path, *targets: str, config: dict[str, Any], before: list[str] | None = None) -> list[str]:
+def snakemake(folder: Path, *arguments: str, config: dict[str, Any], before: list[str] | None = None) -> list[str]:
     """Return the command that runs the study with a configuration in a folder, and write the configuration there."""
     overlay = folder / "study.yaml"
     overlay.write_text(yaml.safe_dump(config), encoding="utf-8")
-    return [*(before or []), *command(folder, overlay), *(["--", *targets] if targets else [])]
+    return [*(before or []), *command(folder, None), *arguments, "--configfile", str(overlay)]
 
 
 def run(words: list[str]) -> subprocess.CompletedProcess:
@@ -186,4 +186,6 @@ def clone_study(study: LocalStudy, folder: Path) -> Clone:
     for name in ("logs", "benchmarks", ".snakemake"):
         shutil.copytree(study.folder / name, folder / name)
     shutil.copytree(study.nsd, folder / "nsd", copy_function=os.link)
+    for path in [folder / "nsd", *(folder / "nsd").rglob("*/")]:
+        path.chmod(0o755)
     return Clone(folder)

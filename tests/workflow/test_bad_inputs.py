@@ -28,6 +28,7 @@ from local_study import (
     Clone,
     LocalStudy,
     clone_study,
+    identities,
     in_mount_namespace,
     replace,
     run,
@@ -143,7 +144,7 @@ def _(clone: Clone) -> None:
     clone.path("subjects.tsv").write_text(table)
 
 
-@case("large-image-sets", "results/sentinel.tsv", *DESIGN, image_set_size=500)
+@case("large-image-sets", image_set_size=500)
 def _(clone: Clone) -> None:
     pass
 
@@ -393,6 +394,7 @@ def write_hdf5(clone: Clone, values: np.ndarray, **layout_of_file: Any) -> None:
     """Write the session as HDF5; of the others, which no job of the case reads, the files only have to be there."""
     for path in clone.nsd("nsddata_betas").rglob("betas_session*.nii.gz"):
         path.with_name(path.name.replace("nii.gz", "hdf5")).touch()
+    clone.nsd(HDF5).unlink()
     with h5py.File(clone.nsd(HDF5), "w") as file:
         file.create_dataset("betas", data=values, **layout_of_file)
 
@@ -852,7 +854,7 @@ def test_every_row_has_a_case_and_every_case_a_row() -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A case that has run: the clone, its results before, what checks the outcome of a handled input, and what was said."""
+    """A case that runs or has run: the clone, its results before, and what checks the outcome of an input that is handled."""
 
     clone: Clone
     before: dict[str, tuple[int, int]]
@@ -878,6 +880,7 @@ def outcomes(
             command = snakemake(clone.folder, case.target or "--dry-run", config=config_of(name, clone))
             started[name] = Outcome(clone, results(clone), check, pool.submit(run, command))
         yield started
+    assert identities(local_study.nsd) == local_study.before, "a case wrote through a hard link"
 
 
 def config_of(name: str, clone: Clone) -> dict[str, Any]:
@@ -941,20 +944,20 @@ def test_a_full_disk_is_named_and_nothing_half_written_is_left(local_study: Loca
     folder = clone.path("results/betas/sessions")
     folder.mkdir(exist_ok=True)
     script = (
-        'mount -t tmpfs -o size=1m none "$1" || exit 98; cd "$1"; folder="$1"; shift; '
-        '"$@"; echo "first: $?"; echo "left: $(find "$folder" -type f)"; mount -o remount,size=99m "$folder"; '
-        '"$@"; echo "second: $?"; echo "made: $(find "$folder" -type f)"'
+        'mount -t tmpfs -o size=64m none "$1" || exit 98; folder="$1"; shift; cat /dev/zero > "$folder/ballast"; '
+        '"$@"; echo "first: $?"; echo "left: $(ls -A "$folder")"; rm "$folder/ballast"; '
+        '"$@"; echo "second: $?"; echo "made: $(ls -A "$folder")"'
     )
     done = run([*namespace, "sh", "-c", script, "sh", str(folder), *command])
     told = dict(re.findall(r"^(first|left|second|made): ?(.*)$", done.stdout, re.M))
     assert told["first"] != "0", done.stderr[-3000:]
-    assert told["left"] == ""
+    assert told["left"] == "ballast"
     (line,) = cause_lines(done.stderr)
     assert line.startswith("extract_surface_session: OSError: ")
     for word in read_rows()["full-disk"]:
         assert word in line
     assert told["second"] == "0", done.stderr[-3000:]
-    assert told["made"] == str(clone.path(SURFACE_SESSION))
+    assert told["made"] == Path(SURFACE_SESSION).name
 
 
 def test_a_folder_without_permission_is_named(local_study: LocalStudy, tmp_path: Path) -> None:
