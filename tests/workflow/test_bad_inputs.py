@@ -393,7 +393,7 @@ def _(clone: Clone) -> Callable[[str], None]:
 def write_hdf5(clone: Clone, values: np.ndarray, **layout_of_file: Any) -> None:
     """Write the session as HDF5; of the others, which no job of the case reads, the files only have to be there."""
     for path in clone.nsd("nsddata_betas").rglob("betas_session*.nii.gz"):
-        path.with_name(path.name.replace("nii.gz", "hdf5")).touch()
+        replace(path.with_name(path.name.replace("nii.gz", "hdf5")), b"")
     clone.nsd(HDF5).unlink()
     with h5py.File(clone.nsd(HDF5), "w") as file:
         file.create_dataset("betas", data=values, **layout_of_file)
