@@ -18,8 +18,10 @@ from capcortex.verdict import verdict
 NO_MAPS = {"models": [], "contrasts": [], "radius": 2}
 NO_TEST = "tests and intervals over subjects need at least two subjects"
 FIGURES = ["roi-rsa", "rdms", "captions", "data-quality"]
-# The tiny study's own NSD, as a copy of the user's: without the planted truth, and without what is made up beside it.
-LOCAL = {"source": "local", "local": {"nsd": "nsd"}, "models": ["caption", "categories", "random"]}
+# The tiny study's own NSD, as a copy of the user's: without the planted truth, and without what is made up beside it. Where
+# it lies stays the same, so that captions and embeddings are not made anew.
+NSD = "resources/nsd"
+LOCAL = {"source": "local", "local": {"nsd": NSD}, "models": ["caption", "categories", "random"]}
 
 
 def copy_study(tiny_study: Path, folder: Path) -> None:
@@ -27,13 +29,12 @@ def copy_study(tiny_study: Path, folder: Path) -> None:
     for path in tiny_study.iterdir():
         how = "-al" if path.name in ("resources", "results") else "-a"
         subprocess.run(["cp", how, path, folder], check=True)
-    subprocess.run(["cp", "-al", folder / "resources/nsd", folder / "nsd"], check=True)
 
 
 def remove(folder: Path, *patterns: str) -> None:
     """Remove files and folders of the user's copy of NSD; each pattern must find some."""
     for pattern in patterns:
-        found = list((folder / "nsd").glob(pattern))
+        found = list((folder / NSD).glob(pattern))
         assert found, pattern
         for path in found:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -163,7 +164,7 @@ def test_only_volumes_and_a_region_that_some_lack(tiny_study: Path, tmp_path: Pa
         layout.IMAGE_BRICK,
     )
     for subject in ("subj01", "subj02"):
-        path = tmp_path / "nsd" / layout.volume_file(subject, "roi/floc-faces")
+        path = tmp_path / NSD / layout.volume_file(subject, "roi/floc-faces")
         labels = nibabel.load(path)
         values = np.where(np.asarray(labels.dataobj) == 1, 0, np.asarray(labels.dataobj))
         path.unlink()
