@@ -36,8 +36,10 @@ include: "workflow/rules/check.smk"
 
 
 onstart:
-    # Killed jobs leave half-written files under temporary names; the lock is held, so that none is being written now.
-    remove_partial_files()
+    # Killed jobs leave half-written files under temporary names. Those of a living Snakemake, which may make other files here
+    # at the same time, stay.
+    if not running_snakemakes(Path.cwd()):
+        remove_partial_files()
 
 
 rule all:

@@ -52,8 +52,9 @@ def open_array(path: str | Path, *, variables: list[str]) -> Iterator[xr.Dataset
         try:
             yield dataset
         except (OSError, RuntimeError) as error:
-            # HDF5 says that a checksum is wrong, but not of which file; several may be open.
-            damage = _damage(path)
+            # HDF5 says that a checksum is wrong, but not of which file; several may be open. Its errors have no number, those
+            # of a full disk or a missing permission do.
+            damage = None if getattr(error, "errno", None) else _damage(path)
             if damage is None:
                 raise
             raise ValueError(f"{path}: damaged ({damage}); {remedy(path)}") from error

@@ -29,8 +29,8 @@ CONTRAST = "_minus_"
 """Joins the names of two models in the name of their contrast; names of models have hyphens only."""
 
 BATCH = "+"
-LONGEST_BATCH = 200
-"""Characters in the name of a batch, which is the name of a folder."""
+LONGEST_BATCH = 170
+"""Characters in the name of a batch: it is the name of a folder, and part of a record's name, which may have 255 bytes."""
 
 RENAMED = {
     ("incomplete_vertices",): Renamed(("incomplete_data",), "0.1.0", "it holds for voxels too; its values are the same")

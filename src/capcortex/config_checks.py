@@ -10,6 +10,7 @@ import pandas as pd
 
 from capcortex.config_files import KeyPath
 from capcortex.config_schema import Problem, find_unknown_name
+from capcortex.files import MADE_IN
 from capcortex.nsd.miniature.design import SHOWINGS, images_needed, run_lengths
 from capcortex.rsa.rdm import DISTANCES
 from capcortex.tables import read_table
@@ -119,6 +120,12 @@ def find_disagreements(
     if sound(("source",), ("local",)) and config["source"] == "local":
         if not config["local"]["nsd"]:
             yield Problem(("local", "nsd"), "the folder of your copy of NSD is needed when source is local")
+        elif any((Path.cwd() / config["local"]["nsd"]).is_relative_to(Path.cwd() / folder) for folder in MADE_IN):
+            yield Problem(
+                ("local", "nsd"),
+                f"found {config['local']['nsd']!r}, but in {' and '.join(MADE_IN)} the study makes, replaces and removes files: "
+                "keep your copy of NSD elsewhere",
+            )
         if "models_table" in tables:
             keys = [key for key in (("models",), ("searchlight", "models")) if sound(key)]
             yield from _find_models_of_the_miniature(config, tables["models_table"], keys)
@@ -130,7 +137,9 @@ def find_disagreements(
         rows = tables["subjects_table"].set_index("subject")
         rows = rows.loc[[subject for subject in config["subjects"] if subject in rows.index], NUMBERS_OF_SUBJECTS]
         if len(rows):
-            yield from _find_impossible_numbers(config, rows.astype(int), sound)
+            # The miniature is made for all subjects of the table.
+            of_all = tables["subjects_table"].set_index("subject")["sessions"].astype(int)
+            yield from _find_impossible_numbers(config, rows.astype(int), of_all, sound)
 
 
 def _find_models_of_the_miniature(
@@ -170,7 +179,7 @@ def _find_regions_without_file(config: Mapping[str, Any], atlases: pd.DataFrame)
 
 
 def _find_impossible_numbers(
-    config: Mapping[str, Any], subjects: pd.DataFrame, sound: Callable[..., bool]
+    config: Mapping[str, Any], subjects: pd.DataFrame, sessions_of_all: pd.Series, sound: Callable[..., bool]
 ) -> Iterator[Problem]:
     """Find numbers of sets, images and trials that no data could have; what the data do have is checked when they are read."""
     table, sets = config["subjects_table"], subjects["image_sets"]
@@ -208,7 +217,7 @@ def _find_impossible_numbers(
             f"{subjects.loc[subject, 'trials_per_session']} ({table}, trials_per_session)",
         )
     try:
-        images_needed({str(subject): n for subject, n in subjects["sessions"].items()}, runs, shared)
+        images_needed({str(subject): n for subject, n in sessions_of_all.items()}, runs, shared)
     except ValueError as error:
         yield Problem(("miniature", "shared_images"), str(error))
     if sound(("image_set_size",), ("shared_image_sets",)):

@@ -84,7 +84,7 @@ def _read_layer(path: Path) -> Layer:
         values, lines = _parse(text, name)
     except ConfigError:
         raise
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = name if mark is None else f"{name}:{mark.line + 1}"
         problem = " ".join(str(getattr(error, "problem", None) or error).split())

@@ -9,6 +9,7 @@ import ast
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parent
 
@@ -78,19 +79,29 @@ def _imported(path: Path) -> frozenset[Path]:
 
 @cache
 def _meaning(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            first = node.body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                del node.body[0]
-    # A new version number alone changes no result.
+    """Write what a file says as text, without what changes no result: remarks, docstrings, layout, the version's number."""
+    tree = ast.parse(
+        path.read_text(encoding="utf-8"), filename=str(path)
+    )  # not _tree, which others look at: this one is cut
     tree.body = [node for node in tree.body if not _sets_version(node)]
-    return ast.dump(tree)
+    return _written(_WithoutRemarks().visit(tree))
+
+
+class _WithoutRemarks(ast.NodeTransformer):
+    """Drop texts that stand alone: docstrings, also those under constants."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+
+
+def _written(node: Any) -> str:
+    """Write a tree as `ast.dump` does, but without empty fields: which of them there are differs between versions of Python."""
+    if isinstance(node, list):
+        return f"[{', '.join(map(_written, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = (f"{name}={_written(value)}" for name, value in ast.iter_fields(node) if value not in (None, []))
+    return f"{type(node).__name__}({', '.join(fields)})"
 
 
 def _sets_version(node: ast.stmt) -> bool:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,14 +22,14 @@ def remedy(path: str | Path) -> str:
     # A link in results is the study's, wherever it leads: it is not resolved.
     if any((Path.cwd() / path).is_relative_to(Path.cwd() / folder) for folder in MADE_IN):
         return f"make it anew: rm '{path}', then run snakemake again"
-    return "the study did not make this file: get it again from where it came"
+    return "the study did not make this file: correct it, or get it again from where it came"
 
 
 def remove_partial_files() -> list[Path]:
     """Remove what killed jobs left half-written in the folder that the study runs in, and return it.
 
-    Only for when no job is writing there: at the start of a run, which holds Snakemake's lock. A job that a killed Snakemake left
-    behind loses its half-written file and fails when it wants to move it, instead of writing beside the job that replaces it.
+    Only for when no other Snakemake runs there. A job that a killed Snakemake left behind loses its half-written file and fails
+    when it wants to move it, instead of writing beside the job that replaces it.
     """
     left = [path for folder in MADE_IN for path in sorted(Path(folder).rglob(f"{PARTIAL}*")) if path.is_file()]
     for path in left:
@@ -76,10 +77,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 def _explained(error: Exception, final: Path, temporary: Path) -> OSError | None:
     """Say what a full disk, or a folder that may not be written to, means for a file; None for any other error."""
-    # HDF5 tells the reason in its text alone; the file that is written is the only one that can lack space.
-    full = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)}
-    for number, words in full.items():
-        if getattr(error, "errno", None) == number or words in str(error):
+    # HDF5 tells the reason in its text alone, and numpy that it wrote less than it should; the file that is written is the
+    # only one that can lack space.
+    cut_short = isinstance(error, OSError) and re.search(r"\d+ requested and \d+ written", str(error))
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        words = os.strerror(number)
+        if getattr(error, "errno", None) == number or words in str(error) or cut_short:
             folder = next(parent for parent in final.absolute().parents if parent.exists())
             usage = shutil.disk_usage(folder)
             return OSError(

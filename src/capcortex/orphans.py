@@ -1,8 +1,8 @@
 """``python -m capcortex.orphans``: end the jobs that a killed Snakemake left running in this folder.
 
-The first half of `make unlock`; the second is Snakemake's own ``--unlock``. Snakemake's lock keeps two runs out of one folder.
-When Snakemake is killed the lock stays, and so do its jobs, which go on writing: removing the lock alone would put a second
-writer beside them.
+The first half of `make unlock`; the second is Snakemake's own ``--unlock``. Snakemake's lock keeps two runs from making the same
+files. When Snakemake is killed the lock stays, and so do its jobs, which go on writing: removing the lock alone would put a
+second writer beside them.
 """
 
 import sys
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+MOST_OPTIONS = 10
 PATIENCE_S = 20
 """How long a job may take to remove what it has half written, before it is killed."""
 
@@ -26,11 +27,11 @@ def running_snakemakes(folder: str | Path) -> list[psutil.Process]:
 def running_jobs(folder: str | Path) -> list[psutil.Process]:
     """Return the jobs of a folder that run on this machine, with the processes that they started.
 
-    Snakemake runs a script from a copy in ``.snakemake/scripts`` of the folder; that path in the command line tells its jobs from
-    those of other folders.
+    Snakemake has Python run a script from a copy in ``.snakemake/scripts`` of the folder; that path tells its jobs from those of
+    other folders, and from programs that only look at the copy.
     """
     scripts = Path(folder).resolve() / ".snakemake/scripts"
-    jobs = [process for process in _others() if any(Path(word).parent == scripts for word in _command(process))]
+    jobs = [process for process in _others() if _script_of(process).parent == scripts]
     started = [child for job in jobs for child in _children(job)]
     return list({process.pid: process for process in [*jobs, *started]}.values())
 
@@ -114,10 +115,17 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
+def _script_of(process: psutil.Process) -> Path:
+    """Return the script that Python runs in a process; the path of nothing if it is another program."""
+    program, *words = _command(process) or [""]
+    return Path(words[0]) if words and Path(program).name.startswith("python") else Path()
+
+
 def _is_snakemake(process: psutil.Process) -> bool:
-    # As a program (its first argument is the interpreter's) or as a module.
-    words = _command(process)[:4]
-    return any(Path(word).name == "snakemake" for word in words[:2]) or ["-m", "snakemake"] in (words[1:3], words[2:4])
+    # Started by its own name, or by Python as a program or module, with options of Python's before it.
+    program, *words = _command(process)[:MOST_OPTIONS] or [""]
+    name = Path(program).name
+    return name == "snakemake" or (name.startswith("python") and any(Path(word).name == "snakemake" for word in words))
 
 
 if __name__ == "__main__":

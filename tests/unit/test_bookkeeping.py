@@ -607,7 +607,7 @@ def test_master_ordering_off_by_one(dataset, tmp_path):
     with pytest.raises(ValueError, match="masterordering: ids are whole numbers from 1; found 0"):
         slip_in_design(experiment, tmp_path, masterordering=zero_based)
     too_high = experiment.master_ordering[None, :] + 1
-    with pytest.raises(ValueError, match=r"masterordering holds .* images per subject"):
+    with pytest.raises(ValueError, match=r"masterordering holds .* images each"):
         slip_in_design(experiment, tmp_path, masterordering=too_high)
     rolled = slip_in_design(experiment, tmp_path, masterordering=np.roll(experiment.master_ordering, 1)[None, :])
     with pytest.raises(ValueError, match=r"subj01, trial \d: responses\.tsv shows id10k .* nsd_expdesign\.mat plans"):

@@ -411,6 +411,23 @@ def test_slips_in_an_atlas_of_ones_own_are_named(config, folder, changes, messag
         load_study(config, folder)
 
 
+@pytest.mark.parametrize("nsd", ["resources/nsd", "results", "./resources/mine"])
+def test_a_copy_of_nsd_where_the_study_makes_and_removes_files_is_refused(config, nsd):
+    models = [model for model in config["models"] if model != "picture-attributes"]
+    maps = {**config["searchlight"], "models": ["caption"], "contrasts": []}
+    local = config | {"source": "local", "models": models, "searchlight": maps}
+    with pytest.raises(ConfigError, match=r"local: nsd: found .*keep your copy of NSD elsewhere"):
+        load_study(local | {"local": {"nsd": nsd}}, ROOT)
+    assert load_study(local | {"local": {"nsd": "nsd/resources"}}, ROOT)
+
+
+def test_the_miniature_is_planned_for_all_subjects_of_the_table(config):
+    """Whoever is used: the number of sessions that must come out even is the largest of the table."""
+    tiny = yaml.safe_load((ROOT / "tests/tiny/config.yaml").read_text())
+    for subjects, shared in ((["subj02"], 0), (["subj02", "subj03"], 3)):
+        assert load_study(lay_over(tiny | {"subjects": subjects, "shared_image_sets": shared}, config), ROOT)
+
+
 def test_unknown_atlas_names_the_nearest(config):
     with pytest.raises(ValueError, match=r"rois: floc-face: 'floc-face' .* nearest: 'floc-faces'"):
         load_study(config | {"rois": {"floc-face": ["OFA"]}}, ROOT)
@@ -506,7 +523,7 @@ def test_file_that_is_no_table_is_named(config):
             {"subjects": ["subj03"], "runs_per_session": 2},
             [
                 "miniature: runs_per_session: 2 runs are 125 trials a session, but subj03 has 375",
-                "miniature: shared_images: 2 sessions of 125 trials are not a multiple",
+                "miniature: shared_images: shared_images is 175, but a subject sees 125 images",
             ],
         ),
     ],

@@ -65,6 +65,30 @@ def test_jobs_of_this_folder_are_found_and_no_others(start_job, tmp_path):
     assert running_jobs(here) == []
 
 
+def test_what_only_looks_at_a_script_is_no_job(start_job, tmp_path):
+    job = start_job(tmp_path, WILLING)
+    watching = subprocess.Popen(["tail", "-f", job.cmdline()[1]], stdout=subprocess.DEVNULL)
+    try:
+        assert [found.pid for found in running_jobs(tmp_path)] == [job.pid]
+    finally:
+        watching.kill()
+        watching.wait()
+
+
+@pytest.mark.parametrize("options", [["-m"], ["-u", "-m"], ["-X", "dev", "-m"]])
+def test_snakemake_is_known_however_it_was_started(tmp_path, options):
+    (tmp_path / "snakemake.py").write_text("import time; print('on', flush=True); time.sleep(600)")
+    process = subprocess.Popen(
+        [sys.executable, *options, "snakemake", "--cores", "1"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline() == "on\n"
+        assert [found.pid for found in running_snakemakes(tmp_path)] == [process.pid]
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_what_a_job_started_is_ended_with_it(start_job, tmp_path):
     job = start_job(tmp_path, WITH_CHILD)
     (child,) = job.children()

@@ -810,6 +810,9 @@ def _(clone: Clone) -> None:
 
 # Running the cases
 
+# What every message ends with, in one way or another.
+REMEDY = r"get .* again|make it anew|remove it|write \d|set it to|leave .* out|add |take it out|name some|give yourself|make space|copy "
+
 
 def load(path: Path) -> xr.Dataset:
     with xr.open_dataset(path, engine="h5netcdf") as file:
@@ -910,6 +913,7 @@ def test_a_bad_input_is_refused_in_one_clear_line(outcomes: dict[str, Outcome], 
     (line,) = cause_lines(done.stderr)
     assert line.partition(":")[0] in case.rules
     require_words(name, line)
+    assert re.search(REMEDY, line), "no remedy"
     # What somebody else owns is not to be removed, nor can Snakemake make it.
     assert not re.search(r"(rm|snakemake) '?nsd/", line)
     assert "Traceback" in clone.path(re.search(r"\(log: (.*)\)$", line)[1]).read_text()

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 import yaml
+from local_study import LOCAL, LocalStudy, clone_study
 from running import TINY, run_snakemake
 
 from capcortex.nsd import layout
@@ -18,10 +19,6 @@ from capcortex.verdict import verdict
 NO_MAPS = {"models": [], "contrasts": [], "radius": 2}
 NO_TEST = "tests and intervals over subjects need at least two subjects"
 FIGURES = ["roi-rsa", "rdms", "captions", "data-quality"]
-# The tiny study's own NSD, as a copy of the user's: without the planted truth, and without what is made up beside it. Where
-# it lies stays the same, so that captions and embeddings are not made anew.
-NSD = "resources/nsd"
-LOCAL = {"source": "local", "local": {"nsd": NSD}, "models": ["caption", "categories", "random"]}
 
 
 def copy_study(tiny_study: Path, folder: Path) -> None:
@@ -31,10 +28,17 @@ def copy_study(tiny_study: Path, folder: Path) -> None:
         subprocess.run(["cp", how, path, folder], check=True)
 
 
+def clone_local(local_study: LocalStudy, folder: Path) -> None:
+    """The same of the finished study on somebody else's copy of NSD; its figures are to be made anew."""
+    folder.rmdir()
+    clone_study(local_study, folder)
+    shutil.rmtree(folder / "results/figures")
+
+
 def remove(folder: Path, *patterns: str) -> None:
     """Remove files and folders of the user's copy of NSD; each pattern must find some."""
     for pattern in patterns:
-        found = list((folder / NSD).glob(pattern))
+        found = list((folder / "nsd").glob(pattern))
         assert found, pattern
         for path in found:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -115,13 +119,13 @@ def test_one_subject_has_results_without_tests_and_a_report(tiny_study: Path, tm
     assert "This study has one subject" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_two_subjects_have_tests_and_a_ceiling_without_interval(tiny_study: Path, tmp_path: Path) -> None:
-    copy_study(tiny_study, tmp_path)
+def test_two_subjects_have_tests_and_a_ceiling_without_interval(local_study: LocalStudy, tmp_path: Path) -> None:
+    clone_local(local_study, tmp_path)
     maps = {"models": ["caption", "categories"], "contrasts": [["caption", "categories"]], "radius": 2}
     # Of the three maps, only the contrast is drawn: figures of maps take longest.
     contrast = "group-map_caption_minus_categories"
     targets = ["tables", *(f"results/figures/{name}.png" for name in [*FIGURES, contrast])]
-    done = run(tmp_path, "--", *targets, **LOCAL, subjects=["subj02", "subj03"], searchlight=maps)
+    done = run(tmp_path, "--", *targets, **LOCAL | {"subjects": ["subj02", "subj03"], "searchlight": maps})
     require_whole(tmp_path, done, [contrast])
     table = group_table(tmp_path)
     require_reasons(table)
@@ -134,8 +138,8 @@ def test_two_subjects_have_tests_and_a_ceiling_without_interval(tiny_study: Path
     assert group.attrs["least_p_sign_flip"] == 0.5 <= float(group["p_sign_flip"].min())
 
 
-def test_only_surfaces(tiny_study: Path, tmp_path: Path) -> None:
-    copy_study(tiny_study, tmp_path)
+def test_only_surfaces(local_study: LocalStudy, tmp_path: Path) -> None:
+    clone_local(local_study, tmp_path)
     remove(tmp_path, "nsddata_betas/ppdata/*/func1pt8mm", "nsddata/ppdata/*/func1pt8mm", "nsddata/ppdata/*/transforms")
     refused = run(tmp_path, "--dry-run", **LOCAL)
     assert refused.returncode != 0
@@ -144,7 +148,7 @@ def test_only_surfaces(tiny_study: Path, tmp_path: Path) -> None:
         (line,) = [line for line in lines if line.strip().startswith(kind)]
         assert line.endswith("not needed with searchlight: {models: [], contrasts: []}")
 
-    done = run(tmp_path, **LOCAL, searchlight=NO_MAPS)
+    done = run(tmp_path, **LOCAL | {"searchlight": NO_MAPS})
     require_whole(tmp_path, done, [])
     require_reasons(group_table(tmp_path))
     quality = read_table(tmp_path / "results/tables/data-quality.tsv", columns=["betas_left_out", "voxels", "vertices"])
@@ -154,8 +158,8 @@ def test_only_surfaces(tiny_study: Path, tmp_path: Path) -> None:
     assert "Real data have no planted truth" in text
 
 
-def test_only_volumes_and_a_region_that_some_lack(tiny_study: Path, tmp_path: Path) -> None:
-    copy_study(tiny_study, tmp_path)
+def test_only_volumes_and_a_region_that_some_lack(local_study: LocalStudy, tmp_path: Path) -> None:
+    clone_local(local_study, tmp_path)
     remove(
         tmp_path,
         "nsddata_betas/ppdata/*/fsaverage",
@@ -164,7 +168,7 @@ def test_only_volumes_and_a_region_that_some_lack(tiny_study: Path, tmp_path: Pa
         layout.IMAGE_BRICK,
     )
     for subject in ("subj01", "subj02"):
-        path = tmp_path / NSD / layout.volume_file(subject, "roi/floc-faces")
+        path = tmp_path / "nsd" / layout.volume_file(subject, "roi/floc-faces")
         labels = nibabel.load(path)
         values = np.where(np.asarray(labels.dataobj) == 1, 0, np.asarray(labels.dataobj))
         path.unlink()
@@ -177,7 +181,7 @@ def test_only_volumes_and_a_region_that_some_lack(tiny_study: Path, tmp_path: Pa
     )
 
     rois = {"streams": ["ventral"], "floc-faces": ["OFA"]}
-    done = run(tmp_path, **LOCAL, roi_space="func1pt8mm", rois=rois)
+    done = run(tmp_path, **LOCAL | {"roi_space": "func1pt8mm", "rois": rois})
     require_whole(tmp_path, done, ["group-map_caption", "subject-maps_caption"])
     table = group_table(tmp_path, "func1pt8mm")
     require_reasons(table)

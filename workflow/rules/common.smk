@@ -23,6 +23,7 @@ from capcortex.nsd.sessions import (
     surface_extraction_memory_mb,
     volume_extraction_memory_mb,
 )
+from capcortex.orphans import running_snakemakes
 from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.tables import read_table
 from capcortex.text.models import SEEDED

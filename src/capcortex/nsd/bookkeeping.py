@@ -3,6 +3,8 @@
 What must hold in any NSD-shaped dataset (the miniature, a local copy) is checked on every run, before a subject's betas are read.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,18 @@ REPEATS = 3
 
 N_SUBJECTS = 8
 TRIAL_COLUMNS = ["subject", "session", "trial", "id73k", "id10k", "showing", "showings"]
+
+
+OF_ONE_RELEASE = "get nsd_expdesign.mat, nsd_stim_info_merged.csv and responses.tsv again, all of one release of NSD"
+
+
+@contextmanager
+def _advising(advice: str) -> Iterator[None]:
+    """End the message of an error in the block with what to do."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error}; {advice}") from error
 
 
 @dataclass(frozen=True)
@@ -58,22 +72,23 @@ def read_experiment_design(path: str | Path) -> ExperimentDesign:
         raise ValueError(
             f"{path}: not a MATLAB file up to version 7 ({' '.join(str(error).split())}); {remedy(path)}"
         ) from error
-    for key in ("masterordering", "subjectim", "sharedix"):
-        if key not in fields:
-            raise ValueError(f"{path}: field {key} missing; found {', '.join(k for k in fields if k[0] != '_')}")
-    subject_images = fields["subjectim"].astype(np.int64)
-    if subject_images.ndim != 2 or subject_images.shape[0] != N_SUBJECTS:
-        raise ValueError(f"{path}: subjectim has shape {subject_images.shape}, expected ({N_SUBJECTS}, n_images)")
-    master_ordering = as_ids(fields["masterordering"].ravel(), what=f"{path}: masterordering")
-    if master_ordering.max(initial=0) > subject_images.shape[1]:
-        raise ValueError(
-            f"{path}: masterordering holds {master_ordering.max()}, subjectim has {subject_images.shape[1]} images per subject"
+    with _advising(remedy(path)):
+        for key in ("masterordering", "subjectim", "sharedix"):
+            if key not in fields:
+                raise ValueError(f"{path}: field {key} missing; found {', '.join(k for k in fields if k[0] != '_')}")
+        subject_images = fields["subjectim"].astype(np.int64)
+        if subject_images.ndim != 2 or subject_images.shape[0] != N_SUBJECTS:
+            raise ValueError(f"{path}: subjectim has shape {subject_images.shape}, expected ({N_SUBJECTS}, n_images)")
+        master_ordering = as_ids(fields["masterordering"].ravel(), what=f"{path}: masterordering")
+        if master_ordering.max(initial=0) > subject_images.shape[1]:
+            raise ValueError(
+                f"{path}: masterordering holds {master_ordering.max()}, subjectim has {subject_images.shape[1]} images each"
+            )
+        return ExperimentDesign(
+            master_ordering=master_ordering,
+            subject_images=subject_images,
+            shared=unique_ids(fields["sharedix"].ravel(), what=f"{path}: sharedix"),
         )
-    return ExperimentDesign(
-        master_ordering=master_ordering,
-        subject_images=subject_images,
-        shared=unique_ids(fields["sharedix"].ravel(), what=f"{path}: sharedix"),
-    )
 
 
 def read_trials(path: str | Path, subject: str) -> pd.DataFrame:
@@ -99,20 +114,23 @@ def read_trials(path: str | Path, subject: str) -> pd.DataFrame:
         Naming the file, the column and the first row that is wrong.
     """
     table = read_table(path, columns=["SUBJECT", "SESSION", "73KID", "10KID"])
-    number = int(subject.removeprefix("subj"))
-    if set(table["SUBJECT"]) != {number}:
-        raise ValueError(f"{path}: SUBJECT holds {sorted(set(table['SUBJECT']))}, expected only {number}")
-    session = as_ids(table["SESSION"].to_numpy(), what=f"{path}: SESSION")
-    if session[0] != 1 or not np.isin(np.diff(session), (0, 1)).all():
-        raise ValueError(f"{path}: SESSION must count up from 1 without gaps")
-    trials = pd.DataFrame(
-        {
-            "subject": subject,
-            "session": session,
-            "id73k": as_ids(table["73KID"].to_numpy(), what=f"{path}: 73KID"),
-            "id10k": as_ids(table["10KID"].to_numpy(), what=f"{path}: 10KID"),
-        }
-    )
+    with _advising(remedy(path)):
+        number = int(subject.removeprefix("subj"))
+        if set(table["SUBJECT"]) != {number}:
+            raise ValueError(
+                f"{path}: SUBJECT holds {sorted(set(table['SUBJECT']))}, expected only {number}: is it another subject's file?"
+            )
+        session = as_ids(table["SESSION"].to_numpy(), what=f"{path}: SESSION")
+        if session[0] != 1 or not np.isin(np.diff(session), (0, 1)).all():
+            raise ValueError(f"{path}: SESSION must count up from 1 without gaps")
+        trials = pd.DataFrame(
+            {
+                "subject": subject,
+                "session": session,
+                "id73k": as_ids(table["73KID"].to_numpy(), what=f"{path}: 73KID"),
+                "id10k": as_ids(table["10KID"].to_numpy(), what=f"{path}: 10KID"),
+            }
+        )
     trials["trial"] = trials.groupby("session").cumcount() + 1
     return _number_showings(trials)
 
@@ -191,7 +209,7 @@ def read_stimulus_table(path: str | Path) -> pd.DataFrame:
     wrong = np.flatnonzero((nsd_id != np.arange(len(table))) | (nsd_id != table.iloc[:, 0].to_numpy()))
     if wrong.size:
         raise ValueError(
-            f"{path}: row {wrong[0]} has nsdId {nsd_id[wrong[0]]}, expected {wrong[0]} (0-based, in order)"
+            f"{path}: row {wrong[0]} has nsdId {nsd_id[wrong[0]]}, expected {wrong[0]} (0-based, in order); {remedy(path)}"
         )
     table["id73k"] = from_nsd_id(nsd_id)
     return table
@@ -217,38 +235,44 @@ def check_identities(design: ExperimentDesign, trials: pd.DataFrame, stimuli: pd
     ValueError
         Naming subject, trial or image, both values, and the files to compare.
     """
-    n_shared = design.shared.size
-    if (np.diff(design.shared) <= 0).any():
-        raise ValueError("nsd_expdesign.mat: sharedix is not ascending")
-    for row, images in enumerate(design.subject_images):
-        name = f"subj{row + 1:02d}"
-        unique_ids(images, what=f"nsd_expdesign.mat: subjectim of {name}")
-        if (images[:n_shared] != design.shared).any():
-            raise ValueError(f"nsd_expdesign.mat: the first {n_shared} images of {name} in subjectim are not sharedix")
-        assigned = stimuli.loc[stimuli[f"subject{row + 1}"] == 1, "id73k"].to_numpy()
-        _require_same_set(
-            images, assigned, f"images of {name}: subjectim", f"nsd_stim_info_merged.csv, column subject{row + 1}"
-        )
-    flagged = stimuli.loc[stimuli["shared1000"].astype(bool), "id73k"].to_numpy()
-    _require_same_set(design.shared, flagged, "shared images: sharedix", "nsd_stim_info_merged.csv, column shared1000")
-
-    for subject, rows in trials.groupby("subject"):
-        number = int(str(subject).removeprefix("subj"))
-        if len(rows) > design.master_ordering.size:
-            raise ValueError(
-                f"responses.tsv of {subject} has {len(rows)} trials, nsd_expdesign.mat plans {design.master_ordering.size}"
-            )
-        planned_index = design.master_ordering[: len(rows)]
-        planned = design.subject_images[number - 1, planned_index - 1]
-        for column, expected in (("id10k", planned_index), ("id73k", planned)):
-            found = rows[column].to_numpy()
-            wrong = np.flatnonzero(found != expected)
-            if wrong.size:
-                at = wrong[0]
+    with _advising(OF_ONE_RELEASE):
+        n_shared = design.shared.size
+        if (np.diff(design.shared) <= 0).any():
+            raise ValueError("nsd_expdesign.mat: sharedix is not ascending")
+        for row, images in enumerate(design.subject_images):
+            name = f"subj{row + 1:02d}"
+            unique_ids(images, what=f"nsd_expdesign.mat: subjectim of {name}")
+            if (images[:n_shared] != design.shared).any():
                 raise ValueError(
-                    f"{subject}, trial {at + 1}: responses.tsv shows {column} {found[at]}, nsd_expdesign.mat plans {expected[at]}"
+                    f"nsd_expdesign.mat: the first {n_shared} images of {name} in subjectim are not sharedix"
                 )
-        _check_stimulus_trials(str(subject), number, rows, stimuli)
+            assigned = stimuli.loc[stimuli[f"subject{row + 1}"] == 1, "id73k"].to_numpy()
+            _require_same_set(
+                images, assigned, f"images of {name}: subjectim", f"nsd_stim_info_merged.csv, column subject{row + 1}"
+            )
+        flagged = stimuli.loc[stimuli["shared1000"].astype(bool), "id73k"].to_numpy()
+        _require_same_set(
+            design.shared, flagged, "shared images: sharedix", "nsd_stim_info_merged.csv, column shared1000"
+        )
+
+        for subject, rows in trials.groupby("subject"):
+            number = int(str(subject).removeprefix("subj"))
+            if len(rows) > design.master_ordering.size:
+                raise ValueError(
+                    f"responses.tsv of {subject} has {len(rows)} trials, nsd_expdesign.mat plans {design.master_ordering.size}"
+                )
+            planned_index = design.master_ordering[: len(rows)]
+            planned = design.subject_images[number - 1, planned_index - 1]
+            for column, expected in (("id10k", planned_index), ("id73k", planned)):
+                found = rows[column].to_numpy()
+                wrong = np.flatnonzero(found != expected)
+                if wrong.size:
+                    at = wrong[0]
+                    raise ValueError(
+                        f"{subject}, trial {at + 1}: responses.tsv shows {column} {found[at]}, "
+                        f"nsd_expdesign.mat plans {expected[at]}"
+                    )
+            _check_stimulus_trials(str(subject), number, rows, stimuli)
 
 
 def _check_stimulus_trials(subject: str, number: int, rows: pd.DataFrame, stimuli: pd.DataFrame) -> None:
