@@ -811,7 +811,10 @@ def _(clone: Clone) -> None:
 # Running the cases
 
 # What every message ends with, in one way or another.
-REMEDY = r"get .* again|make it anew|remove it|write \d|set it to|leave .* out|add |take it out|name some|give yourself|make space|copy "
+REMEDY = (
+    r"get .* again|make it anew|remove it|copy |write \d|set it to|leave .* out|add |take it out|name some|"
+    r"give yourself|make space"
+)
 
 
 def load(path: Path) -> xr.Dataset:
