@@ -812,8 +812,8 @@ def _(clone: Clone) -> None:
 
 # What every message ends with, in one way or another.
 REMEDY = (
-    r"get .* again|make it anew|remove it|copy |write \d|set it to|leave .* out|add |take it out|name some|"
-    r"give yourself|make space"
+    r"get .* again|make it anew|remove it|copy |write \d|set it to|leave .* out|add |take it out|name some|correct |"
+    r"give yourself|make space|remove that"
 )
 
 

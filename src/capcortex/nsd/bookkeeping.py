@@ -166,7 +166,8 @@ def choose_sessions(trials: pd.DataFrame, *, sessions: int, trials_per_session: 
     for session, count in chosen.groupby("session").size().items():
         if count != trials_per_session:
             raise ValueError(
-                f"{table} trials_per_session {trials_per_session}, session {session} in responses.tsv has {count}"
+                f"{table} trials_per_session {trials_per_session}, session {session} in responses.tsv has {count}: get that file "
+                "again, or correct the table"
             )
     return _number_showings(chosen)
 
