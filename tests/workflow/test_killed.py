@@ -17,8 +17,9 @@ from running import ROOT, command, run_snakemake
 
 from capcortex.orphans import running_jobs, running_snakemakes
 
-# Seconds: a kill comes no earlier after the start; roughly what Snakemake takes to start, and the tiny study as a whole.
-EARLIEST_S, START_S, STUDY_S = 1.5, 3.0, 60.0
+# Seconds: a kill comes no earlier after the start; roughly what Snakemake takes to start; and the tiny study as a whole, with
+# what is lost at each kill.
+EARLIEST_S, START_S, STUDY_S = 1.5, 3.0, 120.0
 
 
 def run_target(folder: Path, *lines: str) -> None:
@@ -88,7 +89,8 @@ def resume_after_kills(folder: Path, reference: Path, kills: int) -> None:
             # It has ended before all kills were made: begin again.
             shutil.rmtree(folder / "results")
         else:
-            told.append(killed)
+            done = sum(1 for _ in folder.glob("res*/**/provenance/[!.]*.json"))
+            told.append(f"{killed} ({done} jobs done)")
     print(f"seed {seed}:", "; ".join(told))
     done = run_snakemake(folder)
     assert done.returncode == 0, done.stderr[-3000:]
