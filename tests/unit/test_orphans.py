@@ -108,6 +108,7 @@ def test_a_job_that_ended_meanwhile_is_no_error(start_job, tmp_path):
     found = running_jobs(tmp_path)
     job.kill()
     end(found)
+    assert not runs(job)
 
 
 def test_a_living_snakemake_keeps_its_jobs_and_a_killed_one_does_not(tmp_path):

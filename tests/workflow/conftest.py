@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from local_study import local_study  # noqa: F401
+from local_study import local_study  # noqa: F401 - pytest finds the fixture by its name here
 from running import copy_code, run_snakemake
 
 
