@@ -65,6 +65,7 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-.venv/dev: .venv/study requirements/dev.lock
+.venv/dev: .venv/study requirements/dev.lock requirements/dev-alone.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev-alone.lock
 	touch $@

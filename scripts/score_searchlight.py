@@ -8,7 +8,8 @@ from capcortex.nsd.betas import read_image_betas
 from capcortex.nsd.image_sets import read_image_sets
 from capcortex.nsd.sessions import read_mask
 from capcortex.rsa.rdm import rdms_of_model
-from capcortex.rsa.searchlight import find_spheres, score_searchlight
+from capcortex.rsa.searchlight import score_searchlight
+from capcortex.rsa.spheres import find_spheres
 
 
 def main(

@@ -13,11 +13,12 @@ from capcortex.arrays import open_array, write_array
 from capcortex.rsa.rdm import compare_rdms, pair_distances, rdms_of_sets
 from capcortex.rsa.searchlight import (
     BRAIN_DISTANCES,
+    TOLERANCE,
     average_image_sets,
-    find_spheres,
     score_searchlight,
     searchlight_memory_mb,
 )
+from capcortex.rsa.spheres import find_spheres
 
 SEED = st.integers(0, 2**32 - 1)
 RADIUS = st.sampled_from([1.5, 2, np.sqrt(5), 3, 3.3])
@@ -72,7 +73,7 @@ def assert_as_defined(found, arguments, distance):
             expected = [
                 compare_rdms(brain, model["rdm"].sel(image_set=label).to_numpy())[0] for model in models.values()
             ]
-            np.testing.assert_allclose(values, expected, atol=2e-7)
+            np.testing.assert_allclose(values, expected, atol=TOLERANCE)
 
 
 # Spheres
@@ -282,11 +283,11 @@ def test_what_must_not_matter(seed, distance):
         score_searchlight(betas, image_sets[part], labels[part], models, spheres, distance=distance)
         for part in (slice(0, 1), slice(1, 3))
     ]
-    np.testing.assert_allclose(xr.concat([part["r"] for part in parts], "image_set"), expected["r"], atol=1e-7)
+    np.testing.assert_allclose(xr.concat([part["r"] for part in parts], "image_set"), expected["r"], atol=2 * TOLERANCE)
     alone = score_searchlight(
         betas, image_sets, labels, {"categories": models["categories"]}, spheres, distance=distance
     )
-    np.testing.assert_allclose(alone["r"], expected["r"].sel(model=["categories"]), atol=1e-7)
+    np.testing.assert_allclose(alone["r"], expected["r"].sel(model=["categories"]), atol=2 * TOLERANCE)
 
     order = rng.permutation(image_sets.shape[1])
     square = np.zeros((image_sets.shape[1],) * 2, dtype=int)
@@ -298,7 +299,7 @@ def test_what_must_not_matter(seed, distance):
         for name, model in models.items()
     }
     reordered = score_searchlight(betas, image_sets[:, order], labels, moved, spheres, distance=distance)
-    np.testing.assert_allclose(reordered["r"], expected["r"], atol=1e-7)
+    np.testing.assert_allclose(reordered["r"], expected["r"], atol=2 * TOLERANCE)
 
     voxels, axes = rng.permutation(betas.sizes["voxel"]), rng.permutation(3)
     shuffled = betas[:, voxels]
@@ -313,7 +314,7 @@ def test_what_must_not_matter(seed, distance):
     back = np.lexsort(places.T[::-1])
     for number, axis in enumerate("ijk"):
         assert places[back, number].tolist() == expected[axis].to_numpy().tolist()
-    np.testing.assert_allclose(found["r"][:, :, back], expected["r"], atol=1e-7)
+    np.testing.assert_allclose(found["r"][:, :, back], expected["r"], atol=2 * TOLERANCE)
     assert found["n_voxels"][back].to_numpy().tolist() == expected["n_voxels"].to_numpy().tolist()
 
 
@@ -374,7 +375,8 @@ def test_memory_stays_below_its_formula(run_python):
 import resource
 import numpy as np, xarray as xr
 from capcortex.rsa.rdm import rdms_of_sets
-from capcortex.rsa.searchlight import find_spheres, score_searchlight
+from capcortex.rsa.searchlight import score_searchlight
+from capcortex.rsa.spheres import find_spheres
 indices = np.argwhere(np.ones((60, 50, 50), dtype=bool))
 sets = np.arange(1, 301).reshape(3, 100)
 places = {axis: ("voxel", indices[:, number]) for number, axis in enumerate("ijk")}

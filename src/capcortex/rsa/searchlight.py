@@ -1,133 +1,50 @@
 """Searchlight RSA: the RDM of the sphere around every voxel of a volume, compared with the RDMs of models.
 
-The clear form of the searchlight, quick enough for the miniature. It computes what `capcortex.rsa.rdm` defines, in double
-precision and many at once, and asks that module itself wherever rounding could matter. RDMs are scored as soon as they are made,
-and never kept.
+Spheres and the lines on which they lie come from `capcortex.rsa.spheres`, their RDMs from `capcortex.rsa.sphere_rdms`, in single
+precision, with a bound of what rounding did to them. Where that could reach the score, it is computed again in double precision;
+where even that is not enough, by `capcortex.rsa.rdm`, which defines it. RDMs are scored as soon as they are made, and never kept.
 """
 
+import logging
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from capcortex.ids import positions, require_equal
 from capcortex.rsa.rdm import compare_rdms, n_pairs, pair_distances
+from capcortex.rsa.spheres import Lines, Spheres, find_lines
+
+if TYPE_CHECKING:
+    from capcortex.rsa.sphere_rdms import Similarities
+
+LOG = logging.getLogger(__name__)
 
 BRAIN_DISTANCES = ("correlation", "cosine", "euclidean")
 LEAST_VOXELS = 2
 """A sphere with fewer voxels has no score."""
 
+TOLERANCE = 1e-5
+"""Largest error of a score that single precision may leave."""
+
 # Where a square is a small difference between large numbers, rounding takes its digits. Below these shares of the large numbers
-# `capcortex.rsa.rdm` computes the score.
-NEAR_PATTERNS = 1e-8  # squared distance of two patterns
-FLAT_RDM = 1e-6  # squared deviations of an RDM from its mean
+# a more precise way computes the score.
+FLAT_RDM_SINGLE = 0.1  # squared deviations of an RDM from its mean, in single precision
+FLAT_RDM = 1e-6  # the same in double precision
+NEAR_PATTERNS = 1e-8  # squared distance of two patterns, in double precision
 ZERO_ANGLE = 1e-13  # correlation and cosine distances below this are rounding errors of 0
 
-CACHE_BYTES = 2**20  # RDMs that are scored at once
-VOXEL_BLOCK = 4096  # voxels whose spheres are counted at once
-OUTSIDE_MASK, OUTSIDE_VOLUME = -1, -2
-
-
-@dataclass(frozen=True, eq=False)
-class Spheres:
-    """The voxels around each centre, looked up when asked for: a list for a brain of NSD would take 0.8 GB.
-
-    Attributes
-    ----------
-    indices : ndarray of shape (n_voxels, 3), intp
-        0-based indices (i, j, k) of the voxels in the mask; the voxel axis.
-    centres : ndarray of shape (n_centres,), intp
-        Positions on the voxel axis, ascending.
-    sizes : ndarray of shape (n_centres,), intp
-        Number of voxels in each sphere, the centre included.
-    grid : ndarray of shape (X + 2 reach, Y + 2 reach, Z + 2 reach), int32
-        The volume in a margin as wide as a sphere reaches. In the mask: position on the voxel axis; else -1, in the margin -2.
-    points : ndarray of shape (n_centres,), intp
-        Where each centre stands in the flattened grid.
-    steps : ndarray of shape (n_steps,), intp
-        From a centre to the points of a whole sphere, in the flattened grid.
-    """
-
-    indices: NDArray[np.intp]
-    centres: NDArray[np.intp]
-    sizes: NDArray[np.intp]
-    grid: NDArray[np.int32]
-    points: NDArray[np.intp]
-    steps: NDArray[np.intp]
-
-    def members(self, number: int) -> NDArray[np.int32]:
-        """Return the voxels in the sphere of centre ``number`` as positions on the voxel axis, in row-major order of space."""
-        found = self.grid.ravel()[self.points[number] + self.steps]
-        return found[found >= 0]
-
-
-def find_spheres(indices: ArrayLike, shape: tuple[int, int, int], radius: float, least_share: float) -> Spheres:
-    """Find the spheres of a searchlight.
-
-    A sphere is made of the voxels of the mask at a Euclidean distance strictly below ``radius``. A voxel of the mask is a centre
-    if of the sphere's voxels that lie inside the volume at least ``least_share`` lie in the mask (Kriegeskorte et al. 2006,
-    doi:10.1073/pnas.0600244103, in the form of Doerig et al. 2025, doi:10.1038/s42256-025-01072-0).
-
-    Parameters
-    ----------
-    indices : shape (n_voxels, 3)
-        0-based indices (i, j, k) of the voxels of the mask, each once, in any order.
-    shape
-        Of the volume (X, Y, Z).
-    radius
-        In voxels.
-    least_share
-        From 0 to 1.
-
-    Returns
-    -------
-    Spheres
-
-    Raises
-    ------
-    ValueError
-        If a voxel lies outside the volume or occurs twice, the radius is not above 0, or no voxel is a centre.
-    """
-    where = np.asarray(indices, dtype=np.intp)
-    if where.ndim != 2 or where.shape[1] != 3:
-        raise ValueError(f"voxel indices: expected shape (n_voxels, 3), found {where.shape}")
-    outside = np.flatnonzero(((where < 0) | (where >= shape)).any(axis=1))
-    if outside.size:
-        raise ValueError(f"voxel {tuple(where[outside[0]].tolist())} lies outside the volume of shape {tuple(shape)}")
-    if not radius > 0:
-        raise ValueError(f"searchlight radius: expected a number of voxels above 0, found {radius}")
-    reach = int(np.ceil(radius)) - 1
-    grid = np.full(np.add(shape, 2 * reach), OUTSIDE_VOLUME, dtype=np.int32)
-    grid[tuple(slice(reach, reach + length) for length in shape)] = OUTSIDE_MASK
-    points = np.ravel_multi_index(tuple((where + reach).T), grid.shape)
-    flat = grid.ravel()
-    flat[points] = np.arange(len(where))
-    twice = np.flatnonzero(flat[points] != np.arange(len(where)))
-    if twice.size:
-        raise ValueError(f"voxel {tuple(where[twice[0]].tolist())} occurs twice among the voxels, expected once")
-
-    cube = np.indices((2 * reach + 1,) * 3).reshape(3, -1)
-    ball = cube[:, np.sqrt(((cube - reach) ** 2).sum(axis=0)) < radius]
-    steps = np.ravel_multi_index(tuple(ball), grid.shape) - np.ravel_multi_index((reach,) * 3, grid.shape)
-    sizes = np.empty(len(where), dtype=np.intp)
-    shares = np.empty(len(where))
-    for start in range(0, len(where), VOXEL_BLOCK):
-        block = slice(start, start + VOXEL_BLOCK)
-        found = flat[points[block, None] + steps]
-        sizes[block] = (found >= 0).sum(axis=1)
-        shares[block] = sizes[block] / (found > OUTSIDE_VOLUME).sum(axis=1)
-    centres = np.flatnonzero(shares >= least_share)
-    if not centres.size:
-        raise ValueError(
-            f"none of {len(where)} voxels is the centre of a sphere of radius {radius} with a share of {least_share} in the mask"
-        )
-    return Spheres(where, centres, sizes[centres], grid, points[centres], steps)
+BLOCK_BYTES = 2**22  # similarities that are scored at once
 
 
 def searchlight_memory_mb(n_sets: int, n_images: int, n_voxels: int, n_models: int) -> int:
-    """Memory of `score_searchlight` in MB: Python, betas as read and as arranged with one set between, scores, RDMs of models.
+    """Memory of `score_searchlight` in MB.
+
+    Python and the compiler; the betas as read, and those of one image set twice more (once as rows of voxels); where voxels and
+    centres are; scores, twice while they are written; RDMs of models; the similarities that are scored at once.
 
     Parameters
     ----------
@@ -138,10 +55,12 @@ def searchlight_memory_mb(n_sets: int, n_images: int, n_voxels: int, n_models: i
     n_models
         Models scored.
     """
-    betas = (2 * 4 * n_sets + 5) * n_images * n_voxels
+    betas = (4 * n_sets + 9) * n_images * n_voxels + 4 * 22 * n_voxels
+    places = 200 * n_voxels
     scores = 2 * 4 * n_models * n_sets * n_voxels
     models = 5 * 8 * n_models * n_sets * n_pairs(n_images)
-    return 400 + (betas + scores + models) // 2**20
+    block = 4 * BLOCK_BYTES + 16 * 4 * n_images**2
+    return 400 + (betas + places + scores + models + block) // 2**20
 
 
 def score_searchlight(
@@ -195,23 +114,16 @@ def score_searchlight(
             "spheres from the betas' own i, j and k"
         )
     rdms = _model_rdms(models, image_sets, labels)
-    directions, used = _directions(rdms)
-    n_used = used.sum(axis=-1)[:, None]
-    values = _arrange(betas, image_sets)
-    pairs = np.triu_indices(image_sets.shape[1], k=1)
-    scores = np.full((len(models), len(labels), spheres.centres.size), np.nan, dtype=np.float32)
-    scored = np.flatnonzero(spheres.sizes >= LEAST_VOXELS)
-    at_once = 1 + CACHE_BYTES // (8 * len(labels) * (1 + pairs[0].size))
-    for start in range(0, scored.size, at_once):
-        block = scored[start : start + at_once]
-        distances = np.stack([_distances(values[spheres.members(number)], distance, pairs) for number in block])
-        r = _correlate(distances, directions, used, n_used)
-        for image_set, at, model in np.argwhere(np.isnan(r) & (n_used > 0)):
-            exact = pair_distances(values[spheres.members(block[at]), image_set].T, distance)
-            if distance != "euclidean":
-                exact[exact < ZERO_ANGLE] = 0
-            r[image_set, at, model] = compare_rdms(exact, rdms[image_set, model])[0]
-        scores[:, :, block] = r.transpose(2, 0, 1)
+    lines = find_lines(spheres)
+    scores = np.empty((len(models), len(labels), spheres.centres.size), dtype=np.float32)
+    for number, label in enumerate(labels):
+        start = time.perf_counter()
+        patterns = _patterns(betas, image_sets[number])
+        scores[:, number], n_double = _score_set(patterns, rdms[number], spheres, lines, distance)
+        LOG.info(
+            "image set %s (%d of %d): %d spheres in %.1f s, %d of them in double precision",
+            *(label, number + 1, len(labels), spheres.centres.size, time.perf_counter() - start, n_double),
+        )
     centres = {axis: ("centre", betas[axis].to_numpy()[spheres.centres]) for axis in "ijk"}
     return xr.Dataset(
         {
@@ -297,80 +209,134 @@ def _model_rdms(
 def _directions(rdms: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Each RDM minus its mean and at length 1, with 0 for a pair it does not define; and 1 for a pair it defines, else 0.
 
-    Both of shape (image_set, model, pair). An RDM that no other can be compared with is 0 in both.
+    Both of shape (model, pair). An RDM that no other can be compared with is 0 in both.
     """
     directions, used = np.zeros_like(rdms), np.zeros_like(rdms)
-    for at in np.ndindex(rdms.shape[:2]):
-        if np.isfinite(compare_rdms(rdms[at], rdms[at])[0]):
-            defined = np.isfinite(rdms[at])
-            centred = rdms[at][defined] - rdms[at][defined].mean()
-            directions[at][defined] = centred / np.linalg.norm(centred)
-            used[at][defined] = 1
+    for number, rdm in enumerate(rdms):
+        if np.isfinite(compare_rdms(rdm, rdm)[0]):
+            defined = np.isfinite(rdm)
+            centred = rdm[defined] - rdm[defined].mean()
+            directions[number, defined] = centred / np.linalg.norm(centred)
+            used[number, defined] = 1
     return directions, used
 
 
-def _arrange(betas: xr.DataArray, image_sets: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Betas of shape (voxel, image_set, image), where all that a sphere needs of a voxel lies in one piece."""
-    rows = positions(image_sets, betas["id73k"].to_numpy(), what="betas")
-    source = betas.transpose("id73k", "voxel").to_numpy()
-    values = np.empty((source.shape[1], *image_sets.shape), dtype=np.float32)
-    for number, of_set in enumerate(rows):
-        patterns = source[of_set]
-        bad = np.argwhere(~np.isfinite(patterns))
-        if bad.size:
-            image, voxel = bad[0]
-            raise ValueError(
-                f"betas: id73k {image_sets[number, image]} is {patterns[image, voxel]} in voxel {voxel} ({len(bad)} such values "
-                "in its image set), expected finite values; leave out voxels that were not measured"
-            )
-        values[:, number] = patterns.T
-    return values
+def _patterns(betas: xr.DataArray, images: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Betas of one image set, of shape (image, voxel)."""
+    rows = positions(images, betas["id73k"].to_numpy(), what="betas")
+    patterns = betas.transpose("id73k", "voxel").to_numpy()[rows].astype(np.float32, copy=False)
+    bad = np.argwhere(~np.isfinite(patterns))
+    if bad.size:
+        image, voxel = bad[0]
+        raise ValueError(
+            f"betas: id73k {images[image]} is {patterns[image, voxel]} in voxel {voxel} ({len(bad)} such values "
+            "in its image set), expected finite values; leave out voxels that were not measured"
+        )
+    return patterns
 
 
-def _distances(
-    betas: NDArray[np.float32], distance: str, pairs: tuple[NDArray[np.intp], NDArray[np.intp]]
-) -> NDArray[np.float64]:
-    """`pair_distances` of betas (voxel, image_set, image) for all image sets at once, shape (image_set, pair).
+def _score_set(
+    patterns: NDArray[np.float32], rdms: NDArray[np.float64], spheres: Spheres, lines: Lines, distance: str
+) -> tuple[NDArray[np.float32], int]:
+    """Scores of one image set, of shape (model, centre), and at how many centres they were left to double precision."""
+    # Imported here because it brings a compiler, which those who only average scores do not need.
+    from capcortex.rsa.sphere_rdms import arrange_betas, follow_lines, lay_out_tiles
 
-    NaN for pairs of a pattern without a direction, and for pairs so near each other that rounding might decide.
-    """
-    _, n_sets, n_images = betas.shape
-    patterns = betas.astype(np.float64)
-    first, second = pairs
-    if distance == "correlation":
-        # A constant pattern becomes exactly 0, because double precision holds the sum of equal single-precision numbers.
-        patterns -= patterns.mean(axis=0)
-    if distance != "euclidean":
-        squares = np.einsum("vsi,vsi->si", patterns, patterns)
-        squares[squares == 0] = np.nan
-        patterns *= 1 / np.sqrt(squares)
-    # (image_set, image, voxel) times (image_set, voxel, image)
-    products = (patterns.transpose(1, 2, 0) @ patterns.transpose(1, 0, 2)).reshape(n_sets, n_images**2)
-    of_pairs = products.take(first * n_images + second, axis=1)
-    if distance != "euclidean":
-        distances = 1 - of_pairs  # half the squared distance of two patterns of length 1
-        distances[distances <= NEAR_PATTERNS] = np.nan
-        return distances
-    lengths = products[:, :: n_images + 1]
-    both = lengths.take(first, axis=1) + lengths.take(second, axis=1)
-    between = both - 2 * of_pairs
-    between[between <= NEAR_PATTERNS * both] = np.nan
-    return np.sqrt(between)
+    directions, used = _directions(rdms)
+    compared = used.any(axis=1)
+    tiles = lay_out_tiles(len(patterns))
+    rows = arrange_betas(patterns, tiles)
+    masks, mask_of_model = np.unique(used, axis=0, return_inverse=True)
+    tiled_directions, tiled_masks = (
+        np.where(tiles.pairs >= 0, of_pairs[:, tiles.pairs], 0).astype(np.float32) for of_pairs in (directions, masks)
+    )
+    scores = np.full((len(rdms), spheres.centres.size), np.nan, dtype=np.float32)
+    longest_line = int(np.diff(lines.ends, prepend=0).max())
+    at_once = max(longest_line, BLOCK_BYTES // (4 * tiles.pairs.size))
+    memory = np.empty((at_once, tiles.pairs.size), dtype=np.float32)
+    line = 0
+    while line < lines.ends.size:
+        done = int(lines.ends[line - 1]) if line else 0
+        block = slice(line, int(np.searchsorted(lines.ends, done + at_once, side="right")))
+        found = follow_lines(rows, spheres, lines, block, distance, tiles, memory, tolerance=TOLERANCE)
+        r = _correlate(found, tiled_directions, tiled_masks, mask_of_model)
+        scores[:, lines.order[done : lines.ends[block.stop - 1]]] = r
+        line = block.stop
+    enough = spheres.sizes >= LEAST_VOXELS
+    scores[:, ~enough] = np.nan
+    doubtful = np.flatnonzero(np.isnan(scores[compared]).any(axis=0) & enough)
+    at_once = 1 + BLOCK_BYTES // (8 * directions.shape[1])
+    for start in range(0, doubtful.size, at_once):
+        centres = doubtful[start : start + at_once]
+        of_spheres = [patterns[:, spheres.members(centre)].astype(np.float64) for centre in centres]
+        scores[:, centres] = _score_in_double_precision(of_spheres, rdms, directions, used, distance)
+    return scores, doubtful.size
 
 
 def _correlate(
-    distances: NDArray[np.float64],
+    found: "Similarities",
+    directions: NDArray[np.float32],
+    masks: NDArray[np.float32],
+    mask_of_model: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Pearson's r of RDMs with those of the models, shape (model, sphere), NaN where rounding might reach it.
+
+    A model's direction has the shape of the similarities, and so has the mask that says which pairs it defines.
+    """
+    spread = np.empty((len(masks), len(found.values)))
+    n_used = masks.sum(axis=1)
+    for number, mask in enumerate(masks):
+        if n_used[number] == found.n_pairs:
+            spread[number] = found.spread
+        else:
+            power = found.values**2 @ mask
+            variation = power - (found.values @ mask) ** 2 / max(n_used[number], 1)
+            variation[~(variation > FLAT_RDM_SINGLE * power)] = np.nan
+            spread[number] = np.sqrt(variation / max(n_used[number], 1))
+    spread[~(found.error <= TOLERANCE * spread)] = np.nan
+    # Similarities are distances turned round, up to a constant.
+    products = -(found.values @ directions.T).T
+    return np.clip(products / (spread * np.sqrt(n_used)[:, None])[mask_of_model], -1, 1)
+
+
+def _score_in_double_precision(
+    spheres_betas: list[NDArray[np.float64]],
+    rdms: NDArray[np.float64],
     directions: NDArray[np.float64],
     used: NDArray[np.float64],
-    n_used: NDArray[np.float64],
+    distance: str,
 ) -> NDArray[np.float64]:
-    """Pearson's r of RDMs (sphere, image_set, pair) with those of the models, shape (image_set, sphere, model).
-
-    NaN where distances are missing, or where they vary so little over the model's pairs that rounding might decide.
-    """
-    of_sets = distances.swapaxes(0, 1)
-    over_used = used.swapaxes(1, 2)
-    power = of_sets**2 @ over_used
-    variation = power - (of_sets @ over_used) ** 2 / np.maximum(n_used, 1)
+    """Scores of some spheres' betas (image, voxel), shape (model, sphere), from double precision or from the definition."""
+    distances = np.stack([_distances(of_sphere, distance) for of_sphere in spheres_betas])
+    n_used = used.sum(axis=1)
+    power = distances**2 @ used.T
+    variation = power - (distances @ used.T) ** 2 / np.maximum(n_used, 1)
     variation[~(variation > FLAT_RDM * power)] = np.nan
-    return np.clip(of_sets @ directions.swapaxes(1, 2) / np.sqrt(variation), -1, 1)
+    r = np.clip(distances @ directions.T / np.sqrt(variation), -1, 1)
+    for at, model in np.argwhere(np.isnan(r) & (n_used > 0)):
+        exact = pair_distances(spheres_betas[at], distance)
+        if distance != "euclidean":
+            exact[exact < ZERO_ANGLE] = 0
+        r[at, model] = compare_rdms(exact, rdms[model])[0]
+    return r.T
+
+
+def _distances(patterns: NDArray[np.float64], distance: str) -> NDArray[np.float64]:
+    """`pair_distances` of patterns (image, voxel).
+
+    NaN for pairs of a pattern without a direction, and for pairs so near each other that rounding might decide.
+    """
+    # A constant pattern becomes exactly 0, because double precision holds the sum of equal single-precision numbers.
+    centred = patterns - patterns.mean(axis=1, keepdims=True) if distance == "correlation" else patterns
+    products = centred @ centred.T
+    squares = np.diagonal(products)
+    first, second = np.triu_indices(len(patterns), k=1)
+    if distance != "euclidean":
+        lengths = np.sqrt(np.where(squares > 0, squares, np.nan))
+        distances = 1 - products[first, second] / (lengths[first] * lengths[second])
+        distances[distances <= NEAR_PATTERNS] = np.nan  # half the squared distance of two patterns of length 1
+        return distances
+    both = squares[first] + squares[second]
+    between = both - 2 * products[first, second]
+    between[between <= NEAR_PATTERNS * both] = np.nan
+    return np.sqrt(between)
