@@ -1,5 +1,7 @@
 """The searchlight: against rsatoolbox, brute force, the definition in `capcortex.rsa.rdm`, and what must not matter."""
 
+import re
+
 import numpy as np
 import pytest
 import rsatoolbox
@@ -57,7 +59,7 @@ def study(rng, *, mask=None, n_sets=2, n_images=8, radius=2, least_share=0.3):
     return betas_of(rng, indices, ids), image_sets, labels, models, spheres
 
 
-def assert_as_defined(found, arguments, distance):
+def assert_as_defined(found, arguments, distance, atol=TOLERANCE):
     """Compare scores with the definition, one sphere, image set and model after the other."""
     betas, image_sets, labels, models, spheres = arguments
     for centre in range(spheres.centres.size):
@@ -73,7 +75,7 @@ def assert_as_defined(found, arguments, distance):
             expected = [
                 compare_rdms(brain, model["rdm"].sel(image_set=label).to_numpy())[0] for model in models.values()
             ]
-            np.testing.assert_allclose(values, expected, atol=TOLERANCE)
+            np.testing.assert_allclose(values, expected, atol=atol)
 
 
 # Spheres
@@ -237,10 +239,29 @@ def test_patterns_at_the_edge_of_rounding_are_left_to_the_definition(rng, distan
 
 @pytest.mark.parametrize("distance", BRAIN_DISTANCES)
 def test_ordinary_betas_do_not_need_the_slow_way(rng, distance, monkeypatch):
-    arguments = study(rng, n_images=20)
+    arguments = study(rng, n_images=20, least_share=0.5)
     arguments[3]["categories"]["rdm"].to_numpy()[:, 5:20] = np.nan
+    assert (arguments[-1].sizes > 3).all()
+    monkeypatch.delattr("capcortex.rsa.searchlight._score_in_double_precision")
+    assert np.isfinite(score_searchlight(*arguments, distance=distance)["r"]).all()
+
+
+def test_what_single_precision_cannot_do_double_precision_does(rng, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    arguments = study(rng, n_images=20, least_share=0.5)
+    betas, image_sets = arguments[:2]
+    rows = [betas["id73k"].to_numpy().tolist().index(image) for image in image_sets[1]]
+    betas.to_numpy()[rows] += np.float32(1e3)  # the second set alone
     monkeypatch.delattr("capcortex.rsa.searchlight.pair_distances")
-    assert np.isfinite(score_searchlight(*arguments, distance=distance)["r"][..., arguments[-1].sizes > 3]).all()
+    found = score_searchlight(*arguments, distance="correlation")
+    monkeypatch.undo()
+    assert_as_defined(found, arguments, "correlation", atol=2e-7)
+    n_centres = arguments[-1].centres.size
+    first, second = (record.getMessage() for record in caplog.records)
+    assert re.fullmatch(
+        rf"image set set-0 \(1 of 2\): {n_centres} spheres in .* s, 0 of them in double precision", first
+    )
+    assert second.endswith(f", {n_centres} of them in double precision")
 
 
 def test_rdm_that_does_not_vary_has_no_score(rng):
@@ -370,27 +391,26 @@ def test_betas_and_models_are_left_alone_and_scores_survive_a_file(rng, tmp_path
 
 
 def test_memory_stays_below_its_formula(run_python):
-    # Spheres of one voxel: the arrays of a large job without its hours.
+    # Small spheres: the arrays of a large job without its time.
     code = """
-import resource
 import numpy as np, xarray as xr
 from capcortex.rsa.rdm import rdms_of_sets
 from capcortex.rsa.searchlight import score_searchlight
 from capcortex.rsa.spheres import find_spheres
-indices = np.argwhere(np.ones((60, 50, 50), dtype=bool))
+indices = np.argwhere(np.ones((40, 40, 40), dtype=bool))
 sets = np.arange(1, 301).reshape(3, 100)
 places = {axis: ("voxel", indices[:, number]) for number, axis in enumerate("ijk")}
-values = np.ones((300, len(indices)), np.float32)
+values = np.random.default_rng(1).standard_normal((300, len(indices)), dtype=np.float32)
 betas = xr.DataArray(values, dims=("id73k", "voxel"), coords={"id73k": sets.ravel(), **places})
-model = rdms_of_sets(betas[:, :9] + np.eye(300, 9), sets, ["a", "b", "c"], "correlation", what="model")
-spheres = find_spheres(indices, (60, 50, 50), 1, 0.5)
+model = rdms_of_sets(betas[:, :9], sets, ["a", "b", "c"], "correlation", what="model")
+spheres = find_spheres(indices, (40, 40, 40), 2, 0.5)
 score_searchlight(betas, sets, ["a", "b", "c"], {"x": model, "y": model}, spheres, distance="correlation")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
     result = run_python(code)
     assert result.returncode == 0, result.stderr
-    formula = searchlight_memory_mb(3, 100, 150_000, 2)
-    assert formula - 400 < float(result.stdout) < formula
+    formula = searchlight_memory_mb(3, 100, 64_000, 2)
+    assert formula - 400 < int(result.stdout) / 1024 < formula
 
 
 # Means over image sets

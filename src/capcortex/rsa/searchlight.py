@@ -250,6 +250,7 @@ def _score_set(
     tiled_directions, tiled_masks = (
         np.where(tiles.pairs >= 0, of_pairs[:, tiles.pairs], 0).astype(np.float32) for of_pairs in (directions, masks)
     )
+    columns = np.ascontiguousarray(tiled_directions.T)
     scores = np.full((len(rdms), spheres.centres.size), np.nan, dtype=np.float32)
     longest_line = int(np.diff(lines.ends, prepend=0).max())
     at_once = max(longest_line, BLOCK_BYTES // (4 * tiles.pairs.size))
@@ -259,7 +260,7 @@ def _score_set(
         done = int(lines.ends[line - 1]) if line else 0
         block = slice(line, int(np.searchsorted(lines.ends, done + at_once, side="right")))
         found = follow_lines(rows, spheres, lines, block, distance, tiles, memory, tolerance=TOLERANCE)
-        r = _correlate(found, tiled_directions, tiled_masks, mask_of_model)
+        r = _correlate(found, columns, tiled_masks, mask_of_model)
         scores[:, lines.order[done : lines.ends[block.stop - 1]]] = r
         line = block.stop
     enough = spheres.sizes >= LEAST_VOXELS
@@ -281,7 +282,7 @@ def _correlate(
 ) -> NDArray[np.float64]:
     """Pearson's r of RDMs with those of the models, shape (model, sphere), NaN where rounding might reach it.
 
-    A model's direction has the shape of the similarities, and so has the mask that says which pairs it defines.
+    Directions of shape (entry, model), masks of shape (mask, entry): which pairs a model defines.
     """
     spread = np.empty((len(masks), len(found.values)))
     n_used = masks.sum(axis=1)
@@ -295,7 +296,7 @@ def _correlate(
             spread[number] = np.sqrt(variation / max(n_used[number], 1))
     spread[~(found.error <= TOLERANCE * spread)] = np.nan
     # Similarities are distances turned round, up to a constant.
-    products = -(found.values @ directions.T).T
+    products = -(found.values @ directions).T
     return np.clip(products / (spread * np.sqrt(n_used)[:, None])[mask_of_model], -1, 1)
 
 
