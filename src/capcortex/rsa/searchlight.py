@@ -98,7 +98,8 @@ def score_searchlight(
     -------
     Dataset
         ``r`` (model, image_set, centre) float32; ``n_voxels`` (centre) int64; coordinates ``model``, ``image_set`` and
-        ``i``, ``j``, ``k`` (centre). ``r`` is NaN where `compare_rdms` gives NaN, and in spheres of fewer than two voxels.
+        ``i``, ``j``, ``k`` (centre). ``r`` differs from the definition by at most `TOLERANCE`. It is NaN where `compare_rdms`
+        gives NaN, and in spheres of fewer than two voxels.
 
     Raises
     ------
