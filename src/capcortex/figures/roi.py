@@ -255,7 +255,7 @@ def _marks(
     with_ceilings: bool,
     with_arrows: bool,
 ) -> list[Artist]:
-    of_subject = "a subject, over all pairs of own images" if over_all_pairs else "mean of a subject's own image sets"
+    of_subject = "a subject, over all pairs" if over_all_pairs else "mean of a subject's own image sets"
     marks: list[Artist] = [Line2D([], [], label=of_subject, **DOTS)]
     if with_tests:
         marks.append(Line2D([], [], label=f"{100 * confidence:g} % interval over subjects", **INTERVAL))
