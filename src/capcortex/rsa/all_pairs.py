@@ -176,7 +176,7 @@ class _Patterns:
         if distance == "absolute" and values.shape[1] != 1:
             raise ValueError(f"{what}: distance 'absolute' is for scalars; found {values.shape[1]} features")
         self.values, self.distance = values, distance
-        # What all images share takes digits from products, and nothing from differences.
+        # Without what all images share few patterns are near each other, which would take long.
         self._centre = values.mean(axis=0, dtype=np.float64) if distance == "euclidean" else 0.0
 
     def arrange(self, images: slice) -> NDArray[np.float64]:
