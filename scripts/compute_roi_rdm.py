@@ -1,16 +1,13 @@
 """Dissimilarities of the images of every set in each region of a subject."""
 
 import logging
-from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
 from capcortex.arrays import write_array
 from capcortex.jobs import job
-from capcortex.nsd.betas import read_roi_betas
 from capcortex.nsd.image_sets import read_image_sets
-from capcortex.nsd.rois import read_label_names, read_labels, read_ncsnr, read_units, region_units
+from capcortex.nsd.regions import find_regions
 from capcortex.rsa.rdm import LEAST_UNITS, rdms_of_sets, undefined_rdms
 
 
@@ -31,39 +28,32 @@ def main(
     rdm: str,
 ) -> None:
     sets, set_labels = read_image_sets(image_sets)
-    units = read_units(betas, mask)
-    reliable = np.ones(units.count, bool)
-    if least_ncsnr is not None:
-        reliable = read_ncsnr([Path(path) for path in ncsnr], units) >= least_ncsnr
-    files_per_atlas = len(labels) // len(rois)
+    regions = find_regions(
+        betas,
+        rois,
+        labels=labels,
+        names=names,
+        native=native,
+        indices=indices,
+        mask=mask,
+        ncsnr=ncsnr,
+        least_ncsnr=least_ncsnr,
+    )
     parts = []
-    for number, (atlas, atlas_rois) in enumerate(rois.items()):
-        files = [Path(path) for path in labels[files_per_atlas * number : files_per_atlas * (number + 1)]]
-        to_fsaverage = [Path(path) for path in indices] if atlas in native else None
-        atlas_labels = read_labels(files, units, indices=to_fsaverage)
-        label_names = read_label_names(names[number])
-        for roi in atlas_rois:
-            inside = region_units(atlas_labels, label_names, roi, atlas=atlas)
-            measured = read_roi_betas(betas, inside)
-            patterns = measured[:, reliable[measured[measured.dims[1]].to_numpy()]]
-            n_measured, n_used = measured.shape[1], patterns.shape[1]
-            if n_used >= LEAST_UNITS:
-                made = rdms_of_sets(patterns, sets, set_labels, distance, what=betas)
-            else:
-                made = undefined_rdms(sets, set_labels, distance)
-                logging.getLogger(__name__).warning(
-                    "%s does not have region %s of atlas %s: %d of its %d vertices or voxels can be used, %d are needed",
-                    *(subject, roi, atlas, n_used, inside.size, LEAST_UNITS),
-                )
-            facts = {
-                "atlas": atlas,
-                "analysed": n_used >= LEAST_UNITS,
-                "n_units": n_used,
-                "n_left_out_missing": inside.size - n_measured,
-                "n_left_out_ncsnr": n_measured - n_used,
-            }
-            made = made.expand_dims(roi=[roi])
-            parts.append(made.assign({key: ("roi", [value]) for key, value in facts.items()}))
+    for region in regions:
+        patterns, counts = region.read()
+        analysed = counts["n_units"] >= LEAST_UNITS
+        if analysed:
+            made = rdms_of_sets(patterns, sets, set_labels, distance, what=betas)
+        else:
+            made = undefined_rdms(sets, set_labels, distance)
+            logging.getLogger(__name__).warning(
+                "%s does not have region %s of atlas %s: %d of its %d vertices or voxels can be used, %d are needed",
+                *(subject, region.name, region.atlas, counts["n_units"], region.units.size, LEAST_UNITS),
+            )
+        facts = {"atlas": region.atlas, "analysed": analysed, **counts}
+        made = made.expand_dims(roi=[region.name])
+        parts.append(made.assign({key: ("roi", [value]) for key, value in facts.items()}))
     write_array(xr.concat(parts, dim="roi", data_vars="minimal").assign_attrs(subject=subject), rdm)
 
 

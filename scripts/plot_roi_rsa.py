@@ -1,10 +1,9 @@
 """Draw the figure of models and regions, and list the numbers in it."""
 
-import pandas as pd
-
 from capcortex.figures.roi import draw_roi_rsa, plotted_numbers
 from capcortex.figures.style import save_figure
 from capcortex.inference.group import is_shared
+from capcortex.inference.pairs import choose_scores
 from capcortex.jobs import job
 from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
@@ -14,6 +13,7 @@ def main(
     *,
     table: str,
     scores: list[str],
+    all_pairs: list[str],
     labels: dict[str, str],
     rois: dict[str, list[str]],
     false_discovery_rate: float,
@@ -27,10 +27,16 @@ def main(
 ) -> None:
     group = read_table(
         table,
-        columns=["model", "roi", "n_subjects", "r", "p_adjusted", "test_left_out", "ceiling_lower", "ratio_to_lower"],
+        columns=[
+            *("model", "roi", "n_subjects", "pairs", "r"),
+            *("p_adjusted", "test_left_out", "ceiling_lower", "ratio_to_lower"),
+        ],
     )
-    every_score = pd.concat([read_table(path, columns=SCORE_COLUMNS) for path in scores], ignore_index=True)
-    own = every_score[~is_shared(every_score["image_set"])]
+    of_sets, over_all_pairs = (
+        [read_table(path, columns=SCORE_COLUMNS) for path in paths] for paths in (scores, all_pairs)
+    )
+    chosen = choose_scores(of_sets, over_all_pairs)
+    own = chosen[~is_shared(chosen["image_set"])]
     subject_means = own.groupby(["model", "roi", "subject"], sort=False)["r"].mean().reset_index()
     figure = draw_roi_rsa(
         group,
@@ -52,6 +58,7 @@ if __name__ == "__main__":
         main(
             table=snakemake.input.table,
             scores=list(snakemake.input.scores),
+            all_pairs=list(snakemake.input.all_pairs),
             labels=dict(snakemake.params.labels),
             rois=dict(snakemake.params.rois),
             false_discovery_rate=snakemake.params.false_discovery_rate,

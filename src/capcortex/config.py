@@ -262,13 +262,14 @@ def describe(study: Study) -> str:
     ]
     regions = [f"{', '.join(names)} ({atlas})" for atlas, names in config["rois"].items()]
     made = "made in" if config["source"] == "miniature" else "read from"
+    pairs = ", over all pairs of a subject's images" if config["pairs"] == "all" else ""
     radius = f", searchlight of radius {config['searchlight']['radius']} voxels" if study.maps else ""
     lines = {
         "source": f"{config['source']}, {made} {study.nsd_root}",
         "subjects": ", ".join(subjects),
         "image sets": f"{config['image_set_size']} images each; {config['shared_image_sets']} that all subjects saw",
         "models": f"{', '.join(study.model_names)} (encoder {config['encoder']})",
-        "regions": f"{'; '.join(regions)} in {config['roi_space']}",
+        "regions": f"{'; '.join(regions)} in {config['roi_space']}{pairs}",
         "maps": (", ".join(study.maps) or "none") + radius,
     }
     return "\n".join(f"{name + ':':<12}{text}" for name, text in lines.items())

@@ -789,6 +789,9 @@ def test_command_says_what_the_study_would_be(tmp_path):
     assert list(said) == ["source", "subjects", "image sets", "models", "regions", "maps"]
     assert "subj03 (2 sessions, 2 image sets)" in said["subjects"]
     assert "caption_minus_categories" in said["maps"]
+    assert "all pairs" not in said["regions"]
+    (tmp_path / "over.yaml").write_text("pairs: all\n")
+    assert "in fsaverage, over all pairs of a subject's images\n" in run_check(tmp_path / "over.yaml").stdout
     done = run_check("config/nsd.yaml", "tests/tiny/config.yaml")
     assert done.returncode == 1
     done = run_check("config/nsd.yaml")

@@ -280,6 +280,15 @@ class TestRegions:
         table, means, labels = study(2, shared=False)
         assert "no image set that all subjects saw three times" in words(draw(table, means, labels)).replace("\n", " ")
 
+    def test_figure_says_when_r_is_over_all_pairs(self) -> None:
+        table, means, labels = study()
+        said = words(draw(table, means, labels))
+        assert "mean of a subject's own image sets" in said and "all pairs" not in said
+        figure = draw(table.assign(pairs="all"), means, labels)
+        said = words(figure).replace("\n", " ")
+        assert roi.ALL_PAIRS_NOTE in said and "a subject, over all pairs" in said and "own image sets" not in said
+        assert not faults_of_texts(figure)
+
     def test_a_correlation_that_is_not_defined_leaves_a_gap(self) -> None:
         table, means, labels = study(2)
         table.loc[0, ["r", "r_low", "r_high", "p_adjusted", "ratio_to_lower"]] = np.nan

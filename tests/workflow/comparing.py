@@ -1,4 +1,4 @@
-"""Compare two runs of one study, file by file and value by value."""
+"""Compare two runs of one study, file by file and value by value, and two estimates of one study."""
 
 from pathlib import Path
 
@@ -6,6 +6,10 @@ import nibabel
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import stats
+
+from capcortex.inference.pairs import COMPARISON_COLUMNS
+from capcortex.tables import read_table
 
 # A sentence's vector moves by about 2e-7 with the sentences that share its batch, and sums with the number of BLAS threads.
 # Distances and correlations follow in that size; t, p and intervals can stretch it where subjects agree closely.
@@ -59,3 +63,19 @@ def read(path: Path) -> xr.Dataset:
     image = nibabel.load(path)
     arrays = [array.data for array in image.darrays] if path.suffix == ".gii" else [image.get_fdata()]
     return xr.Dataset({f"array {number}": xr.DataArray(values) for number, values in enumerate(arrays)})
+
+
+def require_sampling_error(path: Path) -> pd.DataFrame:
+    """Check that r over all pairs is as near to the mean over image sets as the spread over sets predicts; return the table.
+
+    Sets hold nearly all images, so that what they share with all pairs makes the difference smaller than predicted, never
+    larger: at least 95 % of the 95 % intervals (Student's t, one degree of freedom less than sets) hold; here 90 %, because the
+    models of a region share its measurement. No row is beyond what one in a thousand studies would have.
+    """
+    table = read_table(path, columns=COMPARISON_COLUMNS)
+    errors = table["difference_in_standard_errors"].abs()
+    assert errors.notna().all()
+    p = 2 * stats.t.sf(errors, table["n_image_sets"] - 1)
+    assert (p > 0.05).mean() >= 0.9, (p > 0.05).mean()
+    assert p.min() * len(p) > 0.001, table.loc[p.argmin()]
+    return table

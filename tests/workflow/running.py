@@ -22,6 +22,13 @@ def copy_code(folder: Path) -> None:
             shutil.copy2(source, target)
 
 
+def copy_study(study: Path, folder: Path) -> None:
+    """Copy a finished study, so that only what an overlay changes is computed; large files are linked, and never written to."""
+    for path in study.iterdir():
+        how = "-al" if path.name in ("resources", "results") else "-a"
+        subprocess.run(["cp", how, path, folder], check=True)
+
+
 def command(folder: Path, config: Path | None = TINY) -> list[str]:
     """Return the command that runs Snakemake in ``folder``, by default on the tiny study.
 

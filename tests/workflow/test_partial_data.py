@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 import yaml
 from local_study import LOCAL, LocalStudy, clone_study
-from running import TINY, run_snakemake
+from running import TINY, copy_study, run_snakemake
 
 from capcortex.nsd import layout
 from capcortex.tables import read_table
@@ -19,13 +19,6 @@ from capcortex.verdict import verdict
 NO_MAPS = {"models": [], "contrasts": [], "radius": 2}
 NO_TEST = "tests and intervals over subjects need at least two subjects"
 FIGURES = ["roi-rsa", "rdms", "captions", "data-quality"]
-
-
-def copy_study(tiny_study: Path, folder: Path) -> None:
-    """Copy the finished study, so that only what an overlay changes is computed; large files are linked, and never written to."""
-    for path in tiny_study.iterdir():
-        how = "-al" if path.name in ("resources", "results") else "-a"
-        subprocess.run(["cp", how, path, folder], check=True)
 
 
 def clone_local(local_study: LocalStudy, folder: Path) -> None:

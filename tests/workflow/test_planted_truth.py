@@ -1,10 +1,14 @@
-"""The planted truth is found: on ten seeds, and with real captions (`make test-slow`, most of an hour on two cores)."""
+"""The planted truth is found, and r over all pairs near the mean over image sets: on ten seeds, and with real captions.
+
+Run by `make test-slow`, most of an hour on two cores.
+"""
 
 import os
 from pathlib import Path
 
 import pytest
 import yaml
+from comparing import require_sampling_error
 from running import run_snakemake
 
 from capcortex.tables import read_table
@@ -15,13 +19,15 @@ CAPTIONS = "CAPCORTEX_CAPTIONS"
 def check_all_ok(folder: Path, overlay: dict, n_rows: int) -> None:
     config = folder / "overlay.yaml"
     config.write_text(yaml.safe_dump(overlay))
-    done = run_snakemake(folder, "--", "results/check.tsv", config=config)
+    all_pairs = "results/tables/all-pairs_space-fsaverage.tsv"
+    done = run_snakemake(folder, "--", "results/check.tsv", all_pairs, config=config)
     assert done.returncode == 0, done.stderr[-3000:]
     rows = read_table(folder / "results/check.tsv", columns=["check", "roi", "kind", "ok", "left_out"])
     check = rows[rows["left_out"].isna()]
     assert len(check) == n_rows
     missed = check[check["ok"] != "yes"]
     assert missed.empty, missed.to_string()
+    require_sampling_error(folder / all_pairs)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from capcortex.nsd.sessions import (
     volume_extraction_memory_mb,
 )
 from capcortex.orphans import running_snakemakes
+from capcortex.rsa.all_pairs import all_pairs_memory_mb
 from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.tables import read_table
 from capcortex.text.models import SEEDED
@@ -184,6 +185,35 @@ def roi_ncsnr(wildcards):
         )
         for hemisphere in layout.HEMISPHERES
     ]
+
+
+def all_pairs_size(wildcards, input):
+    """Images, vertices or voxels, features and models of a comparison over all pairs: upper bounds, from the files."""
+    n_images = n_trials(wildcards) // 3
+    betas, features = (
+        sum(os.path.getsize(path) for path in paths)
+        for paths in ([input.betas], input.features)
+    )
+    return {
+        "n_images": n_images,
+        "n_units": betas // (4 * n_images),
+        "n_features": features // (4 * n_images),
+        "n_models": len(input.features),
+    }
+
+
+def all_pairs_mem_mb(wildcards, input, attempt):
+    """As for compute_roi_rdm, the largest region is taken as a quarter of all units."""
+    size = all_pairs_size(wildcards, input)
+    return attempt * all_pairs_memory_mb(**size | {"n_units": size["n_units"] // 4})
+
+
+def all_pairs_runtime(wildcards, input, attempt):
+    """Minutes, twice those measured: 25 ps of one core for each pair of images and unit or feature."""
+    size, rois = all_pairs_size(wildcards, input), STUDY.config["rois"]
+    n_values = len(rois) * size["n_units"]
+    n_values += sum(map(len, rois.values())) * size["n_features"]
+    return attempt * (10 + int(2 * 25e-12 * size["n_images"] ** 2 * n_values / 60))
 
 
 def in_roi_space(pattern):

@@ -9,6 +9,7 @@ rule plot_roi_rsa:
     input:
         table=in_roi_space(rules.tabulate_roi_rsa.output.table),
         scores=every_model(in_roi_space(rules.compare_roi_rdms.output.scores)),
+        all_pairs=[in_roi_space(path) for path in ALL_PAIRS_SCORES],
     output:
         pdf=report(
             "results/figures/roi-rsa.pdf",

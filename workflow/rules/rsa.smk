@@ -1,4 +1,4 @@
-"""Representational similarity analysis of models and regions on the shared image sets.
+"""Representational similarity analysis of models and regions, on image sets or over all pairs of a subject's images.
 
 Needs: results/betas, results/models/features, results/design/image_sets. Makes: results/rdms, results/rsa, results/tables.
 """
@@ -107,6 +107,56 @@ rule compare_roi_rdms:
         "../../scripts/compare_roi_rdms.py"
 
 
+rule compare_all_pairs:
+    """Correlate the RDMs of a subject's regions with those of all models over all pairs of the subject's images."""
+    input:
+        betas="results/betas/{subject}_space-{space}.nc",
+        labels=roi_labels,
+        names=roi_names,
+        indices=roi_indices,
+        mask=roi_mask,
+        ncsnr=roi_ncsnr,
+        features=every_model(rules.embed_model.output.features),
+        # As for compare_roi_rdms.
+        sentinel=rules.check_sentinel.output.sentinel,
+    output:
+        scores="results/rsa/all_pairs/{subject}_space-{space}.tsv",
+    log:
+        "logs/compare_all_pairs/{subject}_space-{space}.log",
+    benchmark:
+        "benchmarks/compare_all_pairs/{subject}_space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=all_pairs_mem_mb,
+        runtime=all_pairs_runtime,
+        disk_mb=10,
+    params:
+        models=STUDY.model_names,
+        model_distances=[
+            STUDY.model_row(model)["distance"] for model in STUDY.model_names
+        ],
+        rois=STUDY.config["rois"],
+        native=native_atlases,
+        least_ncsnr=STUDY.config["least_ncsnr"],
+        distance=STUDY.config["brain_distance"],
+        code=script_digest("compare_all_pairs.py"),
+        provenance="results/provenance",
+    message:
+        "Comparing all models with the regions of {wildcards.subject} over all pairs of images, {wildcards.space}"
+    script:
+        "../../scripts/compare_all_pairs.py"
+
+
+# Scores over all pairs of every subject, where the config asks for them.
+ALL_PAIRS_SCORES = (
+    every_subject(rules.compare_all_pairs.output.scores)
+    if STUDY.config["pairs"] == "all"
+    else []
+)
+
+
 rule estimate_roi_ceilings:
     """Agreement of the subjects' RDMs on the images that all saw three times."""
     input:
@@ -139,6 +189,7 @@ rule tabulate_roi_rsa:
     """Group results of every model and region: correlation, test, ceiling, ratio to the ceiling."""
     input:
         scores=every_model(rules.compare_roi_rdms.output.scores),
+        all_pairs=ALL_PAIRS_SCORES,
         ceilings=rules.estimate_roi_ceilings.output.ceilings,
     output:
         table="results/tables/roi-rsa_space-{space}.tsv",
@@ -163,6 +214,33 @@ rule tabulate_roi_rsa:
         "../../scripts/tabulate_roi_rsa.py"
 
 
+rule tabulate_all_pairs:
+    """r over all pairs beside the mean over image sets, for every model, region and subject."""
+    input:
+        scores=every_model(rules.compare_roi_rdms.output.scores),
+        all_pairs=every_subject(rules.compare_all_pairs.output.scores),
+    output:
+        table="results/tables/all-pairs_space-{space}.tsv",
+    log:
+        "logs/tabulate_all_pairs/space-{space}.log",
+    benchmark:
+        "benchmarks/tabulate_all_pairs/space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        disk_mb=10,
+    params:
+        code=script_digest("tabulate_all_pairs.py"),
+        provenance="results/provenance",
+    message:
+        "Table: all pairs and image sets, {wildcards.space}"
+    script:
+        "../../scripts/tabulate_all_pairs.py"
+
+
 rule tables:
     """All tables."""
     input:
@@ -170,4 +248,9 @@ rule tables:
         rules.check_sentinel.output.sentinel,
         rules.tabulate_data_quality.output,
         in_roi_space(rules.tabulate_roi_rsa.output.table),
+        (
+            in_roi_space(rules.tabulate_all_pairs.output.table)
+            if STUDY.config["pairs"] == "all"
+            else []
+        ),
     localrule: True

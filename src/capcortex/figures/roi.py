@@ -66,6 +66,7 @@ LEGEND_LINE, NOTE_LINE, EDGE = 0.18, 0.13, 0.1
 RATIO_AXIS = (-0.5, 1.5)
 # A broken axis pays when the highest ceiling lies above the highest bar by more than this factor.
 FAR_ABOVE = 1.5
+ALL_PAIRS_NOTE = "Bars and dots: r over all pairs of a subject's images. Ceilings and ratios: on shared image sets."
 
 
 def plotted_numbers(table: pd.DataFrame, subject_means: pd.DataFrame, labels: dict[str, str]) -> pd.DataFrame:
@@ -117,7 +118,8 @@ def draw_roi_rsa(
     table
         Columns of ``inference.group.tabulate_group``.
     subject_means
-        ``model``, ``roi``, ``subject``, ``r``: mean over a subject's own image sets.
+        ``model``, ``roi``, ``subject``, ``r``: mean over a subject's own image sets, or r over all pairs of the subject's images,
+        as the column ``pairs`` of ``table`` says.
     labels
         Name to print for each model, in the order of the bars.
     rois
@@ -155,9 +157,11 @@ def draw_roi_rsa(
         np.nanmin(ratios_and_ends, initial=0) < ratio_limits[0]
         or np.nanmax(ratios_and_ends, initial=0) > ratio_limits[1]
     )
+    over_all_pairs = bool((table["pairs"] == "all").any())
     marks = _marks(
         confidence,
         false_discovery_rate,
+        over_all_pairs=over_all_pairs,
         with_tests=bool(table["p_adjusted"].notna().any()),
         with_ceilings=len(ceilings) > 0,
         with_arrows=bool(beyond),
@@ -165,6 +169,7 @@ def draw_roi_rsa(
     legends, legend_height = _legends(labels, marks, width)
     sentences = [
         f"Regions in {space}.",
+        ALL_PAIRS_NOTE if over_all_pairs else "",
         _fewer_subjects(table, n_subjects),
         *_why_not_tested(table),
         _why_left_out(table),
@@ -242,9 +247,16 @@ def _limits(*columns: Sequence[float] | pd.Series) -> tuple[float, float]:
 
 
 def _marks(
-    confidence: float, false_discovery_rate: float, *, with_tests: bool, with_ceilings: bool, with_arrows: bool
+    confidence: float,
+    false_discovery_rate: float,
+    *,
+    over_all_pairs: bool,
+    with_tests: bool,
+    with_ceilings: bool,
+    with_arrows: bool,
 ) -> list[Artist]:
-    marks: list[Artist] = [Line2D([], [], label="mean of a subject's own image sets", **DOTS)]
+    of_subject = "a subject, over all pairs" if over_all_pairs else "mean of a subject's own image sets"
+    marks: list[Artist] = [Line2D([], [], label=of_subject, **DOTS)]
     if with_tests:
         marks.append(Line2D([], [], label=f"{100 * confidence:g} % interval over subjects", **INTERVAL))
         marks.append(Line2D([], [], label=f"differs from 0, adjusted p < {false_discovery_rate:g}", **SIGNIFICANT))

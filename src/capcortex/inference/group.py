@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from capcortex.inference.ceilings import between_subject_ceiling
 from capcortex.inference.intervals import Interval, jackknife_interval, mean_interval
 from capcortex.inference.tests import TOO_FEW, false_discovery_adjusted, one_sample_t
+from capcortex.rsa.rdm import ALL_PAIRS
 
 CEILING_COLUMNS = ["roi", "image_set", "left_out", "subject", "lower", "upper"]
 NOBODY = "nobody"
@@ -92,8 +93,9 @@ def ratio_interval(r: pd.Series, ceilings: pd.DataFrame, bound: str, confidence:
 def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """Group result of every model and region.
 
-    ``r`` is the mean over all of a subject's own image sets, then over subjects, with a t interval and a two-sided t-test over
-    subjects; ``p_adjusted`` is corrected (Benjamini-Hochberg) over all models and regions of the table.
+    ``r`` is the mean over all of a subject's own image sets, or r over all pairs of the subject's images (column ``pairs``),
+    then the mean over subjects, with a t interval and a two-sided t-test over subjects; ``p_adjusted`` is corrected
+    (Benjamini-Hochberg) over all models and regions of the table.
     The ratio to the ceiling uses shared image sets alone, for numerator and ceiling alike: group mean of r over group mean of
     the ceiling. Ceiling and ratio have jackknife intervals over subjects. The ratio is left out when the interval of the
     lower bound reaches zero.
@@ -101,7 +103,7 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     Parameters
     ----------
     scores
-        Rows of `capcortex.rsa.rdm.SCORE_COLUMNS`.
+        Rows of `capcortex.rsa.rdm.SCORE_COLUMNS`; see `capcortex.inference.pairs.choose_scores`.
     ceilings
         Rows of `tabulate_ceilings`.
     confidence
@@ -111,26 +113,29 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     -------
     DataFrame
         One row for each model and region, in the order of ``scores``. ``n_subjects`` counts those who have the region; scores
-        and ceilings are theirs. Where there is no test, ``test_left_out`` says why, and where there is no ratio, or no ceiling,
+        and ceilings are theirs. ``pairs`` says what ``r`` is made of, ``image_sets`` or ``all``, and ``n_image_sets`` counts the
+        sets. Where there is no test, ``test_left_out`` says why, and where there is no ratio, or no ceiling,
         ``ratio_left_out`` does; both are empty otherwise.
     """
     rows = []
     for (model, roi), here in scores.groupby(["model", "roi"], sort=False):
         shared = is_shared(here["image_set"])
         own = here[~shared].groupby("subject")["r"].mean()
+        over_all_pairs = bool((here["image_set"] == ALL_PAIRS).any())
         on_shared = here[shared].groupby("subject")["r"].mean() if shared.any() else None
         t, p = one_sample_t(own)
         row = {
             "model": model,
             "roi": roi,
             "n_subjects": len(own),
-            "n_image_sets": int((~shared).sum()),
+            "pairs": "all" if over_all_pairs else "image_sets",
+            "n_image_sets": 0 if over_all_pairs else int((~shared).sum()),
             "fewest_pairs": int(here["n_pairs"].min()),
             **_columns("r", mean_interval(own, confidence)),
             "t": t,
             "p": p,
             "p_adjusted": float("nan"),
-            "test_left_out": _why_not_tested(own),
+            "test_left_out": _why_not_tested(own, over_all_pairs),
         }
         rows.append(row | _against_ceiling(on_shared, len(own), ceilings[ceilings["roi"] == roi], confidence))
     table = pd.DataFrame(rows)
@@ -138,12 +143,13 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     return table
 
 
-def _why_not_tested(r: pd.Series) -> str:
-    return _undefined(r, "the subject's own image sets") or (TOO_FEW if len(r) < 2 else "")
+def _why_not_tested(r: pd.Series, over_all_pairs: bool) -> str:
+    where = "all pairs of the subject's images" if over_all_pairs else "the subject's own image sets"
+    return _undefined(r, where) or (TOO_FEW if len(r) < 2 else "")
 
 
 def _undefined(r: pd.Series, where: str) -> str:
-    """Name the subjects on whose image sets no correlation is defined, because model or region have equal distances."""
+    """Name the subjects on whose images no correlation is defined, because model or region have equal distances."""
     subjects = ", ".join(map(str, r.index[r.isna()]))
     return f"r is not defined on {where}: {subjects}" if subjects else ""
 

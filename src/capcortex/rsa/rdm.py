@@ -14,10 +14,16 @@ from capcortex.ids import positions, require_equal
 SCORE_COLUMNS = ["model", "roi", "subject", "image_set", "r", "n_pairs"]
 """Columns of a table with one score for each model, region, subject and image set."""
 
+ALL_PAIRS = "all"
+"""Stands in the column ``image_set`` for all pairs of all of a subject's images."""
+
 LEAST_UNITS = 2
 """Vertices or voxels that a region needs: the values of one are no pattern, and have no correlation."""
 
 DISTANCES = ("correlation", "cosine", "euclidean", "absolute")
+
+ROUNDING = 1e-12
+"""What is smaller than this, relative to the values it comes from, is taken for a rounding error of 0."""
 
 
 def n_pairs(n_images: int) -> int:
@@ -67,15 +73,35 @@ def pair_distances(patterns: NDArray[np.floating], distance: str) -> NDArray[np.
         if x.shape[1] != 1:
             raise ValueError(f"distance 'absolute' is for scalars; found {x.shape[1]} features")
         return pdist(x, "cityblock")
-    scale = np.abs(x).max(axis=1, initial=0)
-    if distance == "correlation":
-        x = x - x.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(x, axis=1)
-    # Relative to the values themselves: centring a constant pattern leaves rounding errors, not zeros.
-    length[length <= 1e-12 * scale * np.sqrt(x.shape[1])] = np.nan
-    x = x / length[:, None]
+    x = directions(x, distance)
     similarity = np.clip(x @ x.T, -1, 1)
     return 1 - similarity[np.triu_indices(len(x), k=1)]
+
+
+def directions(patterns: NDArray[np.floating], distance: str) -> NDArray[np.float64]:
+    """Bring patterns to length 1, centred over features for ``correlation``: 1 minus the product of two is their distance.
+
+    Parameters
+    ----------
+    patterns : ndarray of shape (n_images, n_features)
+        Finite.
+    distance
+        ``correlation`` or ``cosine``.
+
+    Returns
+    -------
+    ndarray of shape (n_images, n_features), float64
+        NaN for a pattern that has no direction, as for `pair_distances`.
+    """
+    x = np.array(patterns, dtype=np.float64)
+    scale = np.maximum(x.max(axis=1, initial=0), -x.min(axis=1, initial=0))
+    if distance == "correlation":
+        x -= x.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(x, axis=1)
+    # Relative to the values themselves: centring a constant pattern leaves rounding errors, not zeros.
+    length[length <= ROUNDING * scale * np.sqrt(x.shape[1])] = np.nan
+    x /= length[:, None]
+    return x
 
 
 def rdms_of_sets(
@@ -221,7 +247,7 @@ def compare_rdms(left: NDArray[np.floating], right: NDArray[np.floating]) -> tup
         centred = side - side.mean()
         length = np.linalg.norm(centred)
         # Relative to the distances themselves: centring equal distances leaves rounding errors, not zeros.
-        if length <= 1e-12 * np.abs(side).max() * np.sqrt(used):
+        if length <= ROUNDING * np.abs(side).max() * np.sqrt(used):
             return float("nan"), used
         directions.append(centred / length)
     return float(np.clip(directions[0] @ directions[1], -1, 1)), used
