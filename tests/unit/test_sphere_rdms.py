@@ -88,6 +88,23 @@ def test_outer_products_are_added_and_subtracted(rng):
         assert np.delete(change, np.arange(start, start + TILE)).tolist() == [0] * 20
 
 
+def test_outer_products_call_nothing_where_the_processor_cannot_fuse(run_python):
+    code = """
+import os
+os.environ.update(NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")
+import numpy as np
+from numba import njit
+from capcortex.rsa.sphere_rdms import add_outer_products
+@njit
+def call(rows, plus, minus):
+    add_outer_products(rows, 0, 5, 3, 16, plus, 0, minus, 0)
+call(np.ones((9, 32), np.float32), np.zeros(96, np.float32), np.zeros(96, np.float32))
+print("fmaf" in "".join(call.inspect_asm().values()))
+"""
+    result = run_python(code)
+    assert (result.returncode, result.stdout) == (0, "False\n"), result.stderr
+
+
 @given(SEED, st.tuples(*[st.integers(1, 7)] * 3), st.floats(0.5, 4), st.floats(0.05, 1))
 def test_lines_hold_every_centre_once_and_reach_its_sphere(seed, shape, radius, share):
     rng = np.random.default_rng(seed)
@@ -172,6 +189,15 @@ def test_badly_scaled_voxels_are_right_where_sure(rng, distance):
     for scale in (rng.choice([1, 1000], mask.sum(), p=[0.995, 0.005]), 10 ** rng.uniform(-4, 4, mask.sum())):
         patterns = normal(rng, 50, mask.sum()) * scale.astype(np.float32)
         assert_right_where_sure(mask, patterns, 5, distance, rng=rng, n_checked=500)
+
+
+@pytest.mark.parametrize("distance", ["correlation", "cosine", "euclidean"])
+def test_betas_whose_squares_leave_single_precision_are_right_where_sure(rng, distance):
+    mask = np.ones((12, 7, 7), dtype=bool)
+    for exponent in (-140, -75, -72, -69, -66, -50, -40, 40, 58, 60, 62, 120):
+        patterns = normal(rng, 12, mask.sum()) * np.float32(2.0**exponent)
+        sure, _ = assert_right_where_sure(mask, patterns, 3, distance, rng=rng, n_checked=50)
+        assert sure.all() or abs(exponent) > 40
 
 
 @pytest.mark.parametrize("trouble", ["offset", "common pattern", "constant", "zero"])

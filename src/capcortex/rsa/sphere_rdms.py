@@ -42,6 +42,9 @@ TILE = TILE_ROWS * TILE_COLUMNS
 ROUNDING = 2**-23
 """Error of one similarity, as a share of the largest sums that went into it."""
 
+LEAST_SQUARE = 2**-100
+"""Squared lengths and distances below this are left in doubt: the squares of single betas in them may have underflowed."""
+
 CORRELATION, COSINE, EUCLIDEAN = map(DISTANCES.index, ("correlation", "cosine", "euclidean"))
 
 compiled: Any = partial(njit, error_model="numpy", nogil=True)
@@ -121,8 +124,9 @@ def add_outer_products(typingctx, rows, first, count, down, across, plus, plus_a
             context.make_array(signature.args[at])(context, builder, arguments[at]) for at in (0, 5, 7)
         )
         width = builder.extract_value(of_rows.shape, 1)
-        fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{TILE_COLUMNS}f32"
+        # Fused where the processor can; where it cannot, `llvm.fma` would call a function for each number.
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{TILE_COLUMNS}f32"
         )
         unset = ir.Constant(vector, ir.Undefined)
         everywhere = ir.Constant(ir.VectorType(ir.IntType(32), TILE_COLUMNS), [0] * TILE_COLUMNS)
@@ -140,7 +144,7 @@ def add_outer_products(typingctx, rows, first, count, down, across, plus, plus_a
         for line, before in enumerate(tile):
             scalar = builder.load(builder.gep(row, [builder.add(down, ir.Constant(index, line))]))
             one = builder.insert_element(unset, scalar, ir.Constant(ir.IntType(32), 0))
-            summed.append(builder.call(fma, [builder.shuffle_vector(one, unset, everywhere), along, before]))
+            summed.append(builder.call(multiply_add, [builder.shuffle_vector(one, unset, everywhere), along, before]))
             before.add_incoming(ir.Constant(vector, [0.0] * TILE_COLUMNS), entry)
             before.add_incoming(summed[-1], loop)
         next_row = builder.add(done, ir.Constant(index, 1))
@@ -198,7 +202,7 @@ def _angles(gram, n_voxels, tiles, is_pair, peak, work, found):
         if n_voxels:
             mean = gram[sums[image]] / np.sqrt(np.float32(n_voxels))
             power -= mean * mean
-        if not power > 0:
+        if not power > LEAST_SQUARE:
             found[:] = 0
             return np.inf
         scale = 1 / np.sqrt(power)
@@ -235,7 +239,7 @@ def _closeness(gram, tiles, is_pair, peak, work, found):
                     nearest = min(nearest, square)
                     found[at] = -np.sqrt(square)
                 at += 1
-    return 2 * ROUNDING * largest / np.sqrt(nearest) if nearest > 0 else np.inf
+    return 2 * ROUNDING * largest / np.sqrt(nearest) if nearest > LEAST_SQUARE else np.inf
 
 
 @compiled(fastmath=FREE_ORDER)
