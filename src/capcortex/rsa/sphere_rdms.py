@@ -18,8 +18,9 @@ multiplications and additions: 1.57 million operations, of which 1.12 are for en
 symmetry, costs 895 x 5,050: 9 million. How near to the machine's peak this comes is measured by `make bench`.
 
 Rounding. A sum in single precision keeps the rounding errors of the largest values it has had; they matter when a sphere is left
-with few or weak voxels. The bound of the error grows with the largest power that each image's pattern has had on the line, over
-the power it has now. Where the error could matter, the sphere is summed anew; and what is still in doubt is said to be.
+with few or weak voxels. Each step adds errors of its own. The bound of the error grows with the largest power that each image's
+pattern has had on the line, over the power it has now, and with the square root of the steps. Where the error could matter, the
+sphere is summed anew; and what is still in doubt is said to be.
 """
 
 from functools import partial
@@ -41,6 +42,9 @@ TILE = TILE_ROWS * TILE_COLUMNS
 
 ROUNDING = 2**-23
 """Error of one similarity, as a share of the largest sums that went into it."""
+
+STEPS = 32
+"""After so many steps along a line the rounding errors of the steps have added, at random, as much as those of one sphere."""
 
 LEAST_SQUARE = 2**-100
 """Squared lengths and distances below this are left in doubt: the squares of single betas in them may have underflowed."""
@@ -276,6 +280,7 @@ def _follow_lines(
         changes[:] = 0
         gram[:] = 0
         peak[:] = 0
+        since = 0
         length = places[ends[line] - 1] + 1
         for plane in range(-reach, length + reach):
             point = firsts[line] + plane * step
@@ -298,6 +303,7 @@ def _follow_lines(
             place = plane - reach
             if place < 0:
                 continue
+            since += 1
             change = changes[place % n_slots]
             for at in range(size):
                 gram[at] += change[at]
@@ -312,11 +318,13 @@ def _follow_lines(
                 else:
                     centred = sizes[centre] if distance == CORRELATION else 0
                     errors[centre] = _angles(gram, centred, tiles, is_pair, peak, work, found[centre])
+                errors[centre] *= np.sqrt(1 + since / STEPS)
                 spreads[centre] = _centre(found[centre], is_pair, n_pairs)
                 if anew or errors[centre] <= tolerance * spreads[centre]:
                     break
                 n_anew += 1
                 _sum_anew(gram, betas, grid, point - reach * step, lines, corners, rows, work[2])
+                since = 0
                 for image in range(diagonal.size):
                     peak[image] = gram[diagonal[image]]
             centre += 1
