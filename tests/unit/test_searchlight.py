@@ -12,6 +12,7 @@ from rsatoolbox.util.searchlight import get_volume_searchlight
 from scipy.spatial.distance import cdist
 
 from capcortex.arrays import open_array, write_array
+from capcortex.rsa import searchlight
 from capcortex.rsa.rdm import compare_rdms, pair_distances, rdms_of_sets
 from capcortex.rsa.searchlight import (
     BRAIN_DISTANCES,
@@ -262,6 +263,24 @@ def test_what_single_precision_cannot_do_double_precision_does(rng, monkeypatch,
         rf"image set set-0 \(1 of 2\): {n_centres} spheres in .* s, 0 of them in double precision", first
     )
     assert second.endswith(f", {n_centres} of them in double precision")
+
+
+def test_double_precision_holds_few_betas_at_once(rng, monkeypatch):
+    # Few images have short RDMs, but their spheres are as large as any.
+    monkeypatch.setattr("capcortex.rsa.searchlight.BLOCK_BYTES", 2**15)
+    held = []
+    whole = searchlight._score_in_double_precision
+
+    def recorded(of_spheres, *rest):
+        held.append(sum(betas.nbytes for betas in of_spheres))
+        return whole(of_spheres, *rest)
+
+    monkeypatch.setattr("capcortex.rsa.searchlight._score_in_double_precision", recorded)
+    arguments = study(rng, mask=np.ones((9, 9, 9), dtype=bool), n_sets=1, n_images=4, radius=3.3)
+    arguments[0].to_numpy()[:] += np.float32(1e3)
+    assert_as_defined(score_searchlight(*arguments, distance="correlation"), arguments, "correlation")
+    assert sum(held) == 8 * 4 * arguments[-1].sizes.sum()
+    assert max(held) <= 2**15
 
 
 def test_rdm_that_does_not_vary_has_no_score(rng):

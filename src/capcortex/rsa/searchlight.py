@@ -267,7 +267,8 @@ def _score_set(
     enough = spheres.sizes >= LEAST_VOXELS
     scores[:, ~enough] = np.nan
     doubtful = np.flatnonzero(np.isnan(scores[compared]).any(axis=0) & enough)
-    at_once = 1 + BLOCK_BYTES // (8 * directions.shape[1])
+    of_one = 8 * max(directions.shape[1], len(patterns) * int(spheres.sizes.max()))
+    at_once = max(1, BLOCK_BYTES // of_one)
     for start in range(0, doubtful.size, at_once):
         centres = doubtful[start : start + at_once]
         of_spheres = [patterns[:, spheres.members(centre)].astype(np.float64) for centre in centres]

@@ -18,8 +18,9 @@ multiplications and additions: 1.57 million operations, of which 1.12 are for en
 symmetry, costs 895 x 5,050: 9 million. How near to the machine's peak this comes is measured by `make bench`.
 
 Rounding. A sum in single precision keeps the rounding errors of the largest values it has had; they matter when a sphere is left
-with few or weak voxels. The bound of the error grows with the largest power that each image's pattern has had on the line, over
-the power it has now. Where the error could matter, the sphere is summed anew; and what is still in doubt is said to be.
+with few or weak voxels. Each step adds errors of its own. The bound of the error grows with the largest power that each image's
+pattern has had on the line, over the power it has now, and with the square root of the steps. Where the error could matter, the
+sphere is summed anew; and what is still in doubt is said to be.
 """
 
 from functools import partial
@@ -41,6 +42,12 @@ TILE = TILE_ROWS * TILE_COLUMNS
 
 ROUNDING = 2**-23
 """Error of one similarity, as a share of the largest sums that went into it."""
+
+STEPS = 32
+"""After so many steps along a line the rounding errors of the steps have added, at random, as much as those of one sphere."""
+
+LEAST_SQUARE = 2**-100
+"""Squared lengths and distances below this are left in doubt: the squares of single betas in them may have underflowed."""
 
 CORRELATION, COSINE, EUCLIDEAN = map(DISTANCES.index, ("correlation", "cosine", "euclidean"))
 
@@ -121,8 +128,9 @@ def add_outer_products(typingctx, rows, first, count, down, across, plus, plus_a
             context.make_array(signature.args[at])(context, builder, arguments[at]) for at in (0, 5, 7)
         )
         width = builder.extract_value(of_rows.shape, 1)
-        fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{TILE_COLUMNS}f32"
+        # Fused where the processor can; where it cannot, `llvm.fma` would call a function for each number.
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{TILE_COLUMNS}f32"
         )
         unset = ir.Constant(vector, ir.Undefined)
         everywhere = ir.Constant(ir.VectorType(ir.IntType(32), TILE_COLUMNS), [0] * TILE_COLUMNS)
@@ -140,7 +148,7 @@ def add_outer_products(typingctx, rows, first, count, down, across, plus, plus_a
         for line, before in enumerate(tile):
             scalar = builder.load(builder.gep(row, [builder.add(down, ir.Constant(index, line))]))
             one = builder.insert_element(unset, scalar, ir.Constant(ir.IntType(32), 0))
-            summed.append(builder.call(fma, [builder.shuffle_vector(one, unset, everywhere), along, before]))
+            summed.append(builder.call(multiply_add, [builder.shuffle_vector(one, unset, everywhere), along, before]))
             before.add_incoming(ir.Constant(vector, [0.0] * TILE_COLUMNS), entry)
             before.add_incoming(summed[-1], loop)
         next_row = builder.add(done, ir.Constant(index, 1))
@@ -198,7 +206,7 @@ def _angles(gram, n_voxels, tiles, is_pair, peak, work, found):
         if n_voxels:
             mean = gram[sums[image]] / np.sqrt(np.float32(n_voxels))
             power -= mean * mean
-        if not power > 0:
+        if not power > LEAST_SQUARE:
             found[:] = 0
             return np.inf
         scale = 1 / np.sqrt(power)
@@ -235,7 +243,7 @@ def _closeness(gram, tiles, is_pair, peak, work, found):
                     nearest = min(nearest, square)
                     found[at] = -np.sqrt(square)
                 at += 1
-    return 2 * ROUNDING * largest / np.sqrt(nearest) if nearest > 0 else np.inf
+    return 2 * ROUNDING * largest / np.sqrt(nearest) if nearest > LEAST_SQUARE else np.inf
 
 
 @compiled(fastmath=FREE_ORDER)
@@ -272,6 +280,7 @@ def _follow_lines(
         changes[:] = 0
         gram[:] = 0
         peak[:] = 0
+        since = 0
         length = places[ends[line] - 1] + 1
         for plane in range(-reach, length + reach):
             point = firsts[line] + plane * step
@@ -294,6 +303,7 @@ def _follow_lines(
             place = plane - reach
             if place < 0:
                 continue
+            since += 1
             change = changes[place % n_slots]
             for at in range(size):
                 gram[at] += change[at]
@@ -308,11 +318,13 @@ def _follow_lines(
                 else:
                     centred = sizes[centre] if distance == CORRELATION else 0
                     errors[centre] = _angles(gram, centred, tiles, is_pair, peak, work, found[centre])
+                errors[centre] *= np.sqrt(1 + since / STEPS)
                 spreads[centre] = _centre(found[centre], is_pair, n_pairs)
                 if anew or errors[centre] <= tolerance * spreads[centre]:
                     break
                 n_anew += 1
                 _sum_anew(gram, betas, grid, point - reach * step, lines, corners, rows, work[2])
+                since = 0
                 for image in range(diagonal.size):
                     peak[image] = gram[diagonal[image]]
             centre += 1
