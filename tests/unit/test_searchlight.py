@@ -21,6 +21,7 @@ from capcortex.rsa.searchlight import (
     score_searchlight,
     searchlight_memory_mb,
 )
+from capcortex.rsa.sphere_rdms import Similarities
 from capcortex.rsa.spheres import find_spheres
 
 SEED = st.integers(0, 2**32 - 1)
@@ -43,13 +44,17 @@ def betas_of(rng, indices, ids):
     return xr.DataArray(values.astype(np.float32), dims=("id73k", "voxel"), coords={"id73k": ids, **places})
 
 
+def normal(rng, *shape):
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
 def model_of(rng, image_sets, labels, distance="correlation"):
     ids = np.unique(image_sets)
     features = xr.DataArray(rng.normal(size=(ids.size, 5)), dims=("id73k", "feature"), coords={"id73k": ids})
     return rdms_of_sets(features, image_sets, labels, distance, what="model")
 
 
-def study(rng, *, mask=None, n_sets=2, n_images=8, radius=2, least_share=0.3):
+def study(rng, *, mask=None, n_sets=2, n_images=14, radius=2, least_share=0.3):
     """Arguments of `score_searchlight`, all but the distance. The betas hold more images than the sets, in another order."""
     indices = np.argwhere(mask_with_holes(rng) if mask is None else mask)
     ids = rng.permutation(np.arange(1, 10 * n_sets * n_images))[: n_sets * n_images + 5]
@@ -169,7 +174,7 @@ def test_impossible_masks_are_refused(indices, radius, message):
 def test_scores_agree_with_rsatoolbox(seed, radius):
     rng = np.random.default_rng(seed)
     mask = mask_with_holes(rng)
-    betas, image_sets, labels, models, spheres = study(rng, mask=mask, radius=radius, n_images=10)
+    betas, image_sets, labels, models, spheres = study(rng, mask=mask, radius=radius)
     found = score_searchlight(betas, image_sets, labels, models, spheres, distance="correlation")
     volume = np.zeros((betas.sizes["id73k"], mask.size))
     volume[:, mask.ravel()] = betas
@@ -212,7 +217,7 @@ def test_scores_are_what_the_definition_says(seed, distance, radius, share):
 @pytest.mark.parametrize("distance", BRAIN_DISTANCES)
 @pytest.mark.parametrize("trouble", ["constant", "zero", "equal", "nearly equal", "all equal", "offset", "far image"])
 def test_patterns_at_the_edge_of_rounding_are_left_to_the_definition(rng, distance, trouble):
-    arguments = study(rng, n_images=7)
+    arguments = study(rng)
     betas, image_sets = arguments[:2]
     rows = [betas["id73k"].to_numpy().tolist().index(image) for image in image_sets[1]]
     values = betas.to_numpy()
@@ -258,11 +263,29 @@ def test_what_single_precision_cannot_do_double_precision_does(rng, monkeypatch,
     monkeypatch.undo()
     assert_as_defined(found, arguments, "correlation", atol=2e-7)
     n_centres = arguments[-1].centres.size
-    first, second = (record.getMessage() for record in caplog.records)
+    first, notice, second = (record.getMessage() for record in caplog.records)
+    assert notice.startswith(f"{n_centres} of {n_centres} spheres need double precision")
     assert re.fullmatch(
         rf"image set set-0 \(1 of 2\): {n_centres} spheres in .* s, 0 of them in double precision", first
     )
     assert second.endswith(f", {n_centres} of them in double precision")
+
+
+@pytest.mark.parametrize("model", [0, 1, 2])
+def test_scores_are_given_up_exactly_where_the_bound_reaches_the_tolerance(rng, model):
+    # Three models: of all 190 pairs, of 60 of them, and of 44.
+    values = normal(rng, 50, 190)
+    values -= values.mean(axis=1, keepdims=True)
+    masks = np.zeros((3, 190), dtype=np.float32)
+    for mask, n_used in zip(masks, (190, 60, 44), strict=True):
+        mask[:n_used] = 1
+    values[:, 60:] *= 3  # so that the spread of some pairs is not that of all
+    spread = np.array([values[:, mask > 0].std(axis=1) for mask in masks], dtype=np.float64)
+    directions = normal(rng, 190, 3) * masks.T
+    shares = rng.permutation(np.append(np.linspace(0.5, 0.999, 25), np.linspace(1.001, 2, 25)))
+    found = Similarities(values, TOLERANCE * shares * spread[model], values.std(axis=1).astype(float), 190, 0)
+    r = searchlight._correlate(found, directions, masks, np.arange(3))[model]
+    assert np.isfinite(r).tolist() == (shares < 1 if model < 2 else shares < 0).tolist()
 
 
 def test_double_precision_holds_few_betas_at_once(rng, monkeypatch):
@@ -389,6 +412,8 @@ def test_wrong_betas_are_refused(rng):
         score_searchlight(betas, *rest, spheres, distance="absolute")
     with pytest.raises(ValueError, match="voxels are not those of the spheres"):
         score_searchlight(betas[:, ::-1], *rest, spheres, distance="correlation")
+    with pytest.raises(ValueError, match="betas are float64, expected float32"):
+        score_searchlight(betas.astype(np.float64), *rest, spheres, distance="correlation")
     without = betas.sel(id73k=betas["id73k"] != image_sets[1, 0])
     with pytest.raises(ValueError, match=rf"betas lacks id73k {image_sets[1, 0]} "):
         score_searchlight(without, *rest, spheres, distance="correlation")
@@ -410,8 +435,10 @@ def test_betas_and_models_are_left_alone_and_scores_survive_a_file(rng, tmp_path
 
 
 def test_memory_stays_below_its_formula(run_python):
-    # Small spheres: the arrays of a large job without its time.
+    # Small spheres: the arrays of a large job without its time. One thread, as a job has.
     code = """
+import os
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np, xarray as xr
 from capcortex.rsa.rdm import rdms_of_sets
 from capcortex.rsa.searchlight import score_searchlight

@@ -72,9 +72,10 @@ def searchlight_mem_mb(wildcards, input, attempt):
 
 
 def searchlight_runtime(wildcards, input, attempt):
-    """Minutes: 0.1 ms for each sphere and image set; with 100 images and a radius of 6 voxels it is 0.03 (docs/speed.md)."""
+    """Minutes: 0.1 ms for each sphere and image set (docs/speed.md: 0.03); when tried again 5, as if all needed double precision."""
     size = searchlight_size(wildcards, input)
-    return attempt * (10 + size["n_sets"] * size["n_voxels"] // 600_000)
+    microseconds = 100 if attempt == 1 else 5000
+    return 10 + size["n_sets"] * size["n_voxels"] * microseconds // 60_000_000
 
 
 def maps_of_subjects(wildcards):

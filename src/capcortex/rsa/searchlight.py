@@ -30,6 +30,9 @@ LEAST_VOXELS = 2
 TOLERANCE = 1e-5
 """Largest error of a score that single precision may leave."""
 
+LEAST_PAIRS = 45
+"""With fewer pairs (of ten images) a score is computed in double precision: the bound of the error is of the mean over many."""
+
 # Where a square is a small difference between large numbers, rounding takes its digits. Below these shares of the large numbers
 # a more precise way computes the score.
 FLAT_RDM_SINGLE = 0.1  # squared deviations of an RDM from its mean, in single precision
@@ -81,7 +84,7 @@ def score_searchlight(
 
     Parameters
     ----------
-    betas : DataArray (id73k, voxel)
+    betas : DataArray (id73k, voxel), float32
         Finite, of at least the images in the sets; coordinates ``i``, ``j``, ``k`` (voxel).
     image_sets : ndarray of shape (n_sets, n_images)
         ``id73k``.
@@ -105,7 +108,7 @@ def score_searchlight(
     ------
     ValueError
         If the distance is none of the three, spheres and betas are of different voxels, an image has no betas, a beta is
-        not finite, or a model lacks a set or holds other images in it, naming model, set, position and ids.
+        not float32 or not finite, or a model lacks a set or holds other images in it, naming model, set, position and ids.
     """
     if distance not in BRAIN_DISTANCES:
         raise ValueError(f"distance {distance!r} is not one of {', '.join(BRAIN_DISTANCES)}")
@@ -114,6 +117,8 @@ def score_searchlight(
             f"the betas' {betas.sizes['voxel']} voxels are not those of the spheres ({len(spheres.indices)} voxels); make the "
             "spheres from the betas' own i, j and k"
         )
+    if betas.dtype != np.float32:
+        raise ValueError(f"betas are {betas.dtype}, expected float32 as `average_repeats` stores them")
     rdms = _model_rdms(models, image_sets, labels)
     lines = find_lines(spheres)
     scores = np.empty((len(models), len(labels), spheres.centres.size), dtype=np.float32)
@@ -225,7 +230,7 @@ def _directions(rdms: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
 def _patterns(betas: xr.DataArray, images: NDArray[np.int64]) -> NDArray[np.float32]:
     """Betas of one image set, of shape (image, voxel)."""
     rows = positions(images, betas["id73k"].to_numpy(), what="betas")
-    patterns = betas.transpose("id73k", "voxel").to_numpy()[rows].astype(np.float32, copy=False)
+    patterns = betas.transpose("id73k", "voxel").to_numpy()[rows]
     bad = np.argwhere(~np.isfinite(patterns))
     if bad.size:
         image, voxel = bad[0]
@@ -267,6 +272,10 @@ def _score_set(
     enough = spheres.sizes >= LEAST_VOXELS
     scores[:, ~enough] = np.nan
     doubtful = np.flatnonzero(np.isnan(scores[compared]).any(axis=0) & enough)
+    if doubtful.size:
+        LOG.info(
+            "%d of %d spheres need double precision, which takes a hundred times as long", doubtful.size, enough.size
+        )
     of_one = 8 * max(directions.shape[1], len(patterns) * int(spheres.sizes.max()))
     at_once = max(1, BLOCK_BYTES // of_one)
     for start in range(0, doubtful.size, at_once):
@@ -297,6 +306,7 @@ def _correlate(
             variation[~(variation > FLAT_RDM_SINGLE * power)] = np.nan
             spread[number] = np.sqrt(variation / max(n_used[number], 1))
     spread[~(found.error <= TOLERANCE * spread)] = np.nan
+    spread[n_used < LEAST_PAIRS] = np.nan
     # Similarities are distances turned round, up to a constant.
     products = -(found.values @ directions).T
     return np.clip(products / (spread * np.sqrt(n_used)[:, None])[mask_of_model], -1, 1)
@@ -310,7 +320,8 @@ def _score_in_double_precision(
     distance: str,
 ) -> NDArray[np.float64]:
     """Scores of some spheres' betas (image, voxel), shape (model, sphere), from double precision or from the definition."""
-    distances = np.stack([_distances(of_sphere, distance) for of_sphere in spheres_betas])
+    pairs = np.triu_indices(len(spheres_betas[0]), k=1)
+    distances = np.stack([_distances(of_sphere, distance, pairs) for of_sphere in spheres_betas])
     n_used = used.sum(axis=1)
     power = distances**2 @ used.T
     variation = power - (distances @ used.T) ** 2 / np.maximum(n_used, 1)
@@ -324,7 +335,9 @@ def _score_in_double_precision(
     return r.T
 
 
-def _distances(patterns: NDArray[np.float64], distance: str) -> NDArray[np.float64]:
+def _distances(
+    patterns: NDArray[np.float64], distance: str, pairs: tuple[NDArray[np.intp], NDArray[np.intp]]
+) -> NDArray[np.float64]:
     """`pair_distances` of patterns (image, voxel).
 
     NaN for pairs of a pattern without a direction, and for pairs so near each other that rounding might decide.
@@ -333,7 +346,7 @@ def _distances(patterns: NDArray[np.float64], distance: str) -> NDArray[np.float
     centred = patterns - patterns.mean(axis=1, keepdims=True) if distance == "correlation" else patterns
     products = centred @ centred.T
     squares = np.diagonal(products)
-    first, second = np.triu_indices(len(patterns), k=1)
+    first, second = pairs
     if distance != "euclidean":
         lengths = np.sqrt(np.where(squares > 0, squares, np.nan))
         distances = 1 - products[first, second] / (lengths[first] * lengths[second])

@@ -243,7 +243,10 @@ def _closeness(gram, tiles, is_pair, peak, work, found):
                     nearest = min(nearest, square)
                     found[at] = -np.sqrt(square)
                 at += 1
-    return 2 * ROUNDING * largest / np.sqrt(nearest) if nearest > LEAST_SQUARE else np.inf
+    if not nearest > LEAST_SQUARE:
+        found[:] = 0
+        return np.inf
+    return 2 * ROUNDING * largest / np.sqrt(nearest)
 
 
 @compiled(fastmath=FREE_ORDER)
@@ -310,7 +313,7 @@ def _follow_lines(
                 change[at] = 0
             for image in range(diagonal.size):
                 peak[image] = max(peak[image], gram[diagonal[image]])
-            if places[centre] != place:
+            if places[centre] != place:  # the last place of a line is a centre's, so that there always is one
                 continue
             for anew in range(2):
                 if distance == EUCLIDEAN:
@@ -328,8 +331,6 @@ def _follow_lines(
                 for image in range(diagonal.size):
                     peak[image] = gram[diagonal[image]]
             centre += 1
-            if centre == places.size:
-                break
     return n_anew
 
 
@@ -340,7 +341,7 @@ class Similarities(NamedTuple):
     ----------
     values : ndarray of shape (n_centres, n_tiles * TILE), float32
         Correlation, cosine or minus Euclidean distance less its mean over the sphere's pairs, laid out as `Tiles.pairs`;
-        0 where there is no pair. Without meaning where ``error`` is infinite.
+        0 where there is no pair, and where ``error`` is infinite.
     error : ndarray of shape (n_centres,), float64
         Bound of the rounding error of one value (root mean square over images, times a margin).
     spread : ndarray of shape (n_centres,), float64
