@@ -207,7 +207,17 @@ def compare_whole_runs(n_sets: int = 2) -> None:
     ways = [(n_models, cores) for cores in (1, 2) for n_models in (1, 10)]
     rounds = [[run_whole(*way, n_sets) for way in ways] for _ in range(ROUNDS)]
     print("\nWhole image sets at full size: jobs as the study runs them, without reading betas")
-    names = "models|cores|s per set|us per sphere|compiling s|peak MB|formula MB|core hours|hours".split("|")
+    names = [
+        "models",
+        "cores",
+        "s per set",
+        "us per sphere",
+        "compiling s",
+        "peak MB",
+        "formula MB",
+        "core hours",
+        "hours",
+    ]
     print(" ".join(f"{name:>13s}" for name in names))
     for (n_models, cores), results in zip(ways, zip(*rounds, strict=True), strict=True):
         each, compiling, memory, voxels, centres = map(statistics.median, zip(*results, strict=True))
