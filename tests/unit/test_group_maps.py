@@ -11,9 +11,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from capcortex.arrays import open_array, write_array
-from capcortex.inference import maps
-from capcortex.inference.maps import group_map, paired_difference, sign_flip_p
-from capcortex.inference.tests import TOO_FEW
+from capcortex.inference import tests as inference_tests
+from capcortex.inference.maps import group_map, paired_difference
+from capcortex.inference.tests import TOO_FEW, sign_flip_p
 
 TESTS = ["t", "p", "p_fdr", "p_sign_flip"]
 N_SUBJECTS, N_VERTICES = 6, 9
@@ -103,7 +103,7 @@ def test_blocks_of_vertices_make_one_family(rng, monkeypatch):
     values = noisy_maps(rng, n_vertices=50)
     whole = sign_flip_p(values)
     assert np.unique(whole).size > 3
-    monkeypatch.setattr(maps, "BLOCK_CELLS", 2 ** (N_SUBJECTS - 1) * 7)
+    monkeypatch.setattr(inference_tests, "BLOCK_CELLS", 2 ** (N_SUBJECTS - 1) * 7)
     np.testing.assert_array_equal(sign_flip_p(values), whole)
 
 

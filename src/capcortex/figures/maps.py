@@ -37,7 +37,7 @@ from capcortex.figures.cortex import (
     paint,
 )
 from capcortex.figures.style import NOTE, add_panel, new_figure, stamp
-from capcortex.inference.maps import least_sign_flip_p
+from capcortex.inference.tests import least_sign_flip_p
 
 FAMILY_WISE = 0.05
 

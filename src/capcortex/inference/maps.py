@@ -7,13 +7,16 @@ They are never combined: p-values of `sign_flip_p` are corrected already, and wi
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
-from capcortex.inference.tests import TOO_FEW, false_discovery_adjusted
-
-BLOCK_CELLS = 2**20  # flips times vertices held at once: 8 MB
-ROUNDING = 1e-12  # differences below this share of the values are rounding, not data
+from capcortex.inference.tests import (
+    ROUNDING,
+    TOO_FEW,
+    false_discovery_adjusted,
+    least_sign_flip_p,
+    sign_flip_p,
+)
 
 
 def group_map(values: ArrayLike) -> xr.Dataset:
@@ -74,52 +77,6 @@ def group_map(values: ArrayLike) -> xr.Dataset:
             "least_p_sign_flip": least_sign_flip_p(len(maps)),
         },
     )
-
-
-def least_sign_flip_p(n_subjects: int) -> float:
-    """Return the smallest p that `sign_flip_p` can give: a flip and its opposite have one |t|."""
-    return 2.0 ** (1 - n_subjects)
-
-
-def sign_flip_p(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Family-wise p-values from all sign flips of whole subjects, with the maximum of |t| over vertices.
-
-    If the subjects' maps are symmetric about zero, all 2^n ways to flip subjects' signs were equally likely::
-
-        p(v) = share of flips, identity included, for which max over w of |t(w)| >= observed |t(v)|
-
-    The sum of squares does not change under flips, so that ``|t|`` grows with ``c = |sum_i s_i x_i| / sqrt(n sum_i x_i^2)``, the
-    cosine between a vertex's values and the signs, which is compared in its place: at a flip that makes all values of a
-    vertex equal t is infinite, c is 1. A flip and its opposite have one |t|; half of them are computed.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_subjects, n_vertices)
-        Finite, at least two subjects, no vertex with equal values for all subjects.
-
-    Returns
-    -------
-    ndarray of shape (n_vertices,), float64
-        At least `least_sign_flip_p`.
-
-    References
-    ----------
-    Nichols and Holmes 2002, doi 10.1002/hbm.1058.
-    """
-    n_subjects, n_vertices = values.shape
-    half = 2 ** (n_subjects - 1)
-    # Bits of 0, 1, .. as signs. The last subject, whose bit is the highest, keeps its sign; row 0 is the identity.
-    signs = 1.0 - 2 * (np.arange(half)[:, None] >> np.arange(n_subjects) & 1)
-    observed = np.empty(n_vertices)
-    largest = np.zeros(half)
-    width = max(1, BLOCK_CELLS // half)
-    for start in range(0, n_vertices, width):
-        block = values[:, start : start + width]
-        cosine = np.abs(signs @ (block / (np.sqrt(n_subjects) * np.linalg.norm(block, axis=0))))
-        observed[start : start + width] = cosine[0]
-        np.maximum(largest, cosine.max(axis=1), out=largest)
-    # Equal sums added in another order differ in their last bits: they count as equal.
-    return (half - np.searchsorted(np.sort(largest), observed - ROUNDING)) / half
 
 
 def paired_difference(left: xr.DataArray, right: xr.DataArray) -> xr.DataArray:
