@@ -3,7 +3,7 @@
 A score is divided by a ceiling of the same images, measure, distance and subjects or not at all: `require_alike`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -173,7 +173,14 @@ def tabulate_released(rdms: Mapping[str, Mapping[str, NDArray[np.floating]]]) ->
     return _tabulate(RELEASED, sets, bounds, measure="pearson", distance="correlation")
 
 
-def _tabulate(kind, rdms, bounds, *, measure, distance) -> pd.DataFrame:
+def _tabulate(
+    kind: str,
+    rdms: Mapping[str, Mapping[str, Mapping[str, NDArray[np.floating]]]],
+    bounds: Callable[[NDArray[np.floating]], tuple[NDArray[np.float64], NDArray[np.float64]]],
+    *,
+    measure: str,
+    distance: str,
+) -> pd.DataFrame:
     parts = []
     for roi, sets in rdms.items():
         for label, of_subjects in sets.items():
@@ -214,23 +221,21 @@ def tabulate_repeats(
     return pd.DataFrame(rows, columns=CEILING_COLUMNS)
 
 
-def tabulate_ncsnr(ceilings: Mapping[str, Mapping[str, float]], n_images: Mapping[str, int]) -> pd.DataFrame:
+def tabulate_ncsnr(ceilings: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     """Noise ceiling of vertices or voxels that NSD's ncsnr means, of every region and subject.
 
     Parameters
     ----------
     ceilings
         For each region the mean over its vertices or voxels of ``ncsnr^2 / (ncsnr^2 + 1/3)``, of each subject who has it.
-    n_images
-        Images that each subject saw three times.
 
     Returns
     -------
     DataFrame
-        Columns `CEILING_COLUMNS`; ``lower`` is NaN. The measure is a share of variance, and there is no distance: no RDM is in it.
+        Columns `CEILING_COLUMNS`; ``lower`` is NaN, and so is ``n_images``: ncsnr is NSD's, of all images of a subject. The measure is a share of variance, and there is no distance: no RDM is in it.
     """
     rows = [
-        [NCSNR, roi, ALL_IMAGES, n_images[subject], "variance", "none", NOBODY, subject, float("nan"), value]
+        [NCSNR, roi, ALL_IMAGES, float("nan"), "variance", "none", NOBODY, subject, float("nan"), value]
         for roi, of_subjects in ceilings.items()
         for subject, value in of_subjects.items()
     ]
@@ -336,7 +341,7 @@ def summarise_ceilings(ceilings: pd.DataFrame, confidence: float) -> pd.DataFram
             "kind": kind,
             "roi": roi,
             "images": ", ".join(here["image_set"].unique()),
-            "n_images": here.drop_duplicates("image_set")["n_images"].sum(),
+            "n_images": here.drop_duplicates("image_set")["n_images"].sum(min_count=1),
             **{name: here[name].iloc[0] for name in ("measure", "distance")},
             "n_subjects": here["subject"].nunique(),
             "interval": "jackknife" if jackknifed else "t",
