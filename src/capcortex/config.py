@@ -79,6 +79,16 @@ class Study:
         contrasts = {CONTRAST.join(pair): list(pair) for pair in searchlight["contrasts"]}
         return {model: [model] for model in searchlight["models"]} | contrasts
 
+    @property
+    def comparisons(self) -> dict[str, dict[str, Any]]:
+        """Families of comparisons by name, with the contrasts whose models are both in use; families without any are left out."""
+        used = set(self.model_names)
+        families = {
+            name: {**family, "contrasts": [list(pair) for pair in family["contrasts"] if set(pair) <= used]}
+            for name, family in self.config["comparisons"].items()
+        }
+        return {name: family for name, family in families.items() if family["contrasts"]}
+
     def map_label(self, name: str) -> str:
         """Return the name of a map as figures print it."""
         return " minus ".join(self.model_row(model)["label"] for model in self.maps[name])
@@ -264,15 +274,25 @@ def describe(study: Study) -> str:
     made = "made in" if config["source"] == "miniature" else "read from"
     pairs = ", over all pairs of a subject's images" if config["pairs"] == "all" else ""
     radius = f", searchlight of radius {config['searchlight']['radius']} voxels" if study.maps else ""
+    contrasts = [
+        f"{name} ({len(family['contrasts'])} contrasts, {family['correction']})"
+        for name, family in study.comparisons.items()
+    ]
+    left_out = sum(len(family["contrasts"]) for family in config["comparisons"].values())
+    left_out -= sum(len(family["contrasts"]) for family in study.comparisons.values())
+    released = ", and as released" if config["as_released"] else ""
     lines = {
         "source": f"{config['source']}, {made} {study.nsd_root}",
         "subjects": ", ".join(subjects),
         "image sets": f"{config['image_set_size']} images each; {config['shared_image_sets']} that all subjects saw",
         "models": f"{', '.join(study.model_names)} (encoder {config['encoder']})",
         "regions": f"{'; '.join(regions)} in {config['roi_space']}{pairs}",
+        "comparisons": (", ".join(contrasts) or "none")
+        + (f"; {left_out} contrasts of models that are not in models are left out" if left_out else "")
+        + released,
         "maps": (", ".join(study.maps) or "none") + radius,
     }
-    return "\n".join(f"{name + ':':<12}{text}" for name, text in lines.items())
+    return "\n".join(f"{name + ':':<13}{text}" for name, text in lines.items())
 
 
 def main(overlays: Sequence[str]) -> int:

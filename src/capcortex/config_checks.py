@@ -99,11 +99,28 @@ def find_unknown_names(config: Mapping[str, Any], tables: Mapping[str, pd.DataFr
             for place, name in places:
                 if isinstance(name, str):
                     yield from (Problem(place, text) for text in find_unknown_name(name, known, str(config[table])))
+    families = config.get("comparisons")
+    if "models_table" in tables and isinstance(families, Mapping):
+        known = list(tables["models_table"]["model"])
+        for place, model in _models_of_comparisons(families):
+            yield from (
+                Problem(place, text) for text in find_unknown_name(model, known, str(config["models_table"]))
+            )
     if {"models_table", "encoders_table"} <= set(tables):
         known = list(tables["encoders_table"]["encoder"])
         for name in sorted(set(tables["models_table"]["encoder"].dropna().astype(str)) - {"study"}):
             for text in find_unknown_name(name, known, str(config["encoders_table"])):
                 yield Problem(("models_table",), f"{config['models_table']}: encoder: {text}")
+
+
+def _models_of_comparisons(families: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Names of models in contrasts, with their places; values of a wrong kind are passed over."""
+    for name, family in families.items():
+        contrasts = family.get("contrasts") if isinstance(family, Mapping) else None
+        for position, pair in enumerate(contrasts if isinstance(contrasts, list) else []):
+            for member, model in enumerate(pair if isinstance(pair, list) else []):
+                if isinstance(model, str):
+                    yield ("comparisons", name, "contrasts", position, member), model
 
 
 def find_disagreements(

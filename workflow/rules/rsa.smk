@@ -158,11 +158,13 @@ ALL_PAIRS_SCORES = (
 
 
 rule estimate_roi_ceilings:
-    """Agreement of the subjects' RDMs on the images that all saw three times."""
+    """Every kind of noise ceiling of the regions: between subjects, as released, over repeats, and of single units."""
     input:
         rois=every_subject(rules.compute_roi_rdm.output.rdm),
+        of_ceilings=every_subject(rules.compute_roi_rdm.output.ceilings),
     output:
         ceilings="results/ceilings/rois_space-{space}.tsv",
+        table="results/tables/ceilings_space-{space}.tsv",
     log:
         "logs/estimate_roi_ceilings/space-{space}.log",
     benchmark:
@@ -172,11 +174,13 @@ rule estimate_roi_ceilings:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (400 + int(2 * input.size_mb)),
+        * (400 + int(3 * input.size_mb)),
         runtime=lambda wildcards, attempt: attempt * 20,
         disk_mb=10,
     params:
         subjects=STUDY.subject_names,
+        measure=STUDY.config["rdm_comparison"],
+        confidence=STUDY.config["confidence"],
         code=script_digest("estimate_roi_ceilings.py"),
         provenance="results/provenance",
     message:
@@ -191,6 +195,7 @@ rule tabulate_roi_rsa:
         scores=every_model(rules.compare_roi_rdms.output.scores),
         all_pairs=ALL_PAIRS_SCORES,
         ceilings=rules.estimate_roi_ceilings.output.ceilings,
+        bootstrap=rules.bootstrap_rois.output.bootstrap,
     output:
         table="results/tables/roi-rsa_space-{space}.tsv",
     log:
@@ -241,6 +246,72 @@ rule tabulate_all_pairs:
         "../../scripts/tabulate_all_pairs.py"
 
 
+rule compare_models:
+    """Differences of models in every region, paired by subject, in the families of tests that the config declares."""
+    input:
+        scores=every_model(rules.compare_roi_rdms.output.scores),
+        all_pairs=ALL_PAIRS_SCORES,
+        bootstrap=rules.bootstrap_rois.output.bootstrap,
+    output:
+        table="results/tables/model-comparisons_space-{space}.tsv",
+    log:
+        "logs/compare_models/space-{space}.log",
+    benchmark:
+        "benchmarks/compare_models/space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        disk_mb=10,
+    params:
+        families=STUDY.comparisons,
+        confidence=STUDY.config["confidence"],
+        code=script_digest("compare_models.py"),
+        provenance="results/provenance",
+    message:
+        "Comparing models with each other, {wildcards.space}"
+    script:
+        "../../scripts/compare_models.py"
+
+
+rule tabulate_released_statistics:
+    """Statistics of the released code, beside paired tests of the same numbers."""
+    input:
+        scores=every_model(rules.compare_roi_rdms.output.scores),
+        ceilings=rules.estimate_roi_ceilings.output.ceilings,
+    output:
+        table="results/tables/released_space-{space}.tsv",
+    log:
+        "logs/tabulate_released_statistics/space-{space}.log",
+    benchmark:
+        "benchmarks/tabulate_released_statistics/space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        disk_mb=10,
+    params:
+        confidence=STUDY.config["confidence"],
+        code=script_digest("tabulate_released_statistics.py"),
+        provenance="results/provenance",
+    message:
+        "Statistics as released, {wildcards.space}"
+    script:
+        "../../scripts/tabulate_released_statistics.py"
+
+
+# The table of the released statistics, where the config asks for it.
+RELEASED_STATISTICS = (
+    [in_roi_space(rules.tabulate_released_statistics.output.table)]
+    if STUDY.config["as_released"]
+    else []
+)
+
+
 rule tables:
     """All tables."""
     input:
@@ -248,6 +319,9 @@ rule tables:
         rules.check_sentinel.output.sentinel,
         rules.tabulate_data_quality.output,
         in_roi_space(rules.tabulate_roi_rsa.output.table),
+        in_roi_space(rules.estimate_roi_ceilings.output.table),
+        in_roi_space(rules.compare_models.output.table) if STUDY.comparisons else [],
+        RELEASED_STATISTICS,
         (
             in_roi_space(rules.tabulate_all_pairs.output.table)
             if STUDY.config["pairs"] == "all"

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from capcortex.ids import positions, require_equal
 from capcortex.rsa.measures import ROUNDING, compare_rdms
 
-SCORE_COLUMNS = ["model", "roi", "subject", "image_set", "r", "n_pairs", "measure"]
-"""Columns of a table with one score for each model, region, subject and image set; ``r`` is the value of the ``measure``."""
+SCORE_COLUMNS = ["model", "roi", "subject", "image_set", "r", "n_pairs", "measure", "distance"]
+"""Columns of a table with one score for each model, region, subject and image set; ``r`` is the value of the ``measure``,
+``distance`` that of the region's RDM."""
 
 ALL_PAIRS = "all"
 """Stands in the column ``image_set`` for all pairs of all of a subject's images."""
