@@ -14,6 +14,4 @@ if __name__ == "__main__":
             [read_table(path, columns=SCORE_COLUMNS) for path in snakemake.input.scores], ignore_index=True
         )
         ceilings = read_table(snakemake.input.ceilings, columns=CEILING_COLUMNS)
-        write_table(
-            tabulate_released_statistics(scores, ceilings, snakemake.params.confidence), snakemake.output.table
-        )
+        write_table(tabulate_released_statistics(scores, ceilings, snakemake.params.confidence), snakemake.output.table)

@@ -2,7 +2,7 @@
 
 from capcortex.arrays import open_array
 from capcortex.inference.ceilings import CEILING_COLUMNS
-from capcortex.inference.group import add_tests_on_shared_images, tabulate_group
+from capcortex.inference.group import add_tests_on_shared_images, leave_out_zero, tabulate_group
 from capcortex.inference.pairs import choose_scores
 from capcortex.jobs import job
 from capcortex.rsa.rdm import SCORE_COLUMNS
@@ -19,4 +19,5 @@ if __name__ == "__main__":
             bootstrap = file.load()
         confidence = snakemake.params.confidence
         table = tabulate_group(choose_scores(of_sets, over_all_pairs), ceilings, confidence)
-        write_table(add_tests_on_shared_images(table, bootstrap, confidence), snakemake.output.table)
+        tested = add_tests_on_shared_images(table, bootstrap, confidence)
+        write_table(leave_out_zero(tested), snakemake.output.table)

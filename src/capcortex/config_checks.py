@@ -103,9 +103,7 @@ def find_unknown_names(config: Mapping[str, Any], tables: Mapping[str, pd.DataFr
     if "models_table" in tables and isinstance(families, Mapping):
         known = list(tables["models_table"]["model"])
         for place, model in _models_of_comparisons(families):
-            yield from (
-                Problem(place, text) for text in find_unknown_name(model, known, str(config["models_table"]))
-            )
+            yield from (Problem(place, text) for text in find_unknown_name(model, known, str(config["models_table"])))
     if {"models_table", "encoders_table"} <= set(tables):
         known = list(tables["encoders_table"]["encoder"])
         for name in sorted(set(tables["models_table"]["encoder"].dropna().astype(str)) - {"study"}):
@@ -134,6 +132,12 @@ def find_disagreements(
                 for text in find_unknown_name(model, mapped, "searchlight: models"):
                     place = ("searchlight", "contrasts", position, member)
                     yield Problem(place, f"{text}; add it there, or leave the contrast out")
+    if sound(("pairs",), ("rdm_comparison",)) and config["pairs"] == "all" and config["rdm_comparison"] != "pearson":
+        yield Problem(
+            ("rdm_comparison",),
+            f"found {config['rdm_comparison']!r} with pairs: all, for which only Pearson's r is computed, in blocks of pairs that "
+            "are never kept: choose pearson, or pairs: image_sets",
+        )
     if sound(("source",), ("local",)) and config["source"] == "local":
         if not config["local"]["nsd"]:
             yield Problem(("local", "nsd"), "the folder of your copy of NSD is needed when source is local")

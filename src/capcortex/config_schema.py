@@ -12,7 +12,14 @@ from capcortex.config_files import KeyPath
 
 DOCUMENTATION = "docs/configuration.md"
 
-_WORDS = {"boolean": "true or false", "integer": "a whole number", "number": "a number", "string": "text", "array": "a list", "object": "a mapping"}
+_WORDS = {
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "array": "a list",
+    "object": "a mapping",
+}
 LONGEST_FOUND = 100
 
 

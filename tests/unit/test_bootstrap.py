@@ -141,9 +141,7 @@ def test_variances_agree_with_rsatoolbox_within_sampling_error(rng):
     state = np.random.get_state()
     np.random.seed(5)  # rsatoolbox draws from numpy's global state
     with contextlib.redirect_stderr(io.StringIO()):
-        theirs = rsatoolbox.inference.eval_dual_bootstrap(
-            fixed, data, method="corr", k_pattern=1, k_rdm=1, N=of_theirs
-        )
+        theirs = rsatoolbox.inference.eval_dual_bootstrap(fixed, data, method="corr", k_pattern=1, k_rdm=1, N=of_theirs)
     np.random.set_state(state)
     ours = run(region, models, n_draws=of_ours)
     assert int(ours["degrees_of_freedom"]) == theirs.dof

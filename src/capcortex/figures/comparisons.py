@@ -14,12 +14,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from capcortex.figures.roi import measure_label
+from capcortex.figures.roi import MEASURE_LABELS
 from capcortex.figures.style import NOTE, PALETTE, add_panel, new_figure, stamp
 
 NUMBERS = ["mark", "family", "roi", "model", "minus", "value", "low", "high", "p_adjusted", "p_equivalence_adjusted"]
 MARKS = {
-    "own images": {"value": "difference", "low": "difference_low", "high": "difference_high", "p_adjusted": "p_adjusted"},
+    "own images": {
+        "value": "difference",
+        "low": "difference_low",
+        "high": "difference_high",
+        "p_adjusted": "p_adjusted",
+    },
     "shared images": {
         "value": "difference_shared",
         "low": "difference_shared_low",
@@ -32,7 +37,12 @@ MARKS = {
         "high": "high_released",
         "p_adjusted": "p_released_adjusted",
     },
-    "released, paired": {"value": "value", "low": "low_paired", "high": "high_paired", "p_adjusted": "p_paired_adjusted"},
+    "released, paired": {
+        "value": "value",
+        "low": "low_paired",
+        "high": "high_paired",
+        "p_adjusted": "p_paired_adjusted",
+    },
 }
 """Columns from which each kind of mark is drawn."""
 
@@ -159,9 +169,11 @@ def draw_comparisons(
                 axes.tick_params(left=False)
                 axes.set_yticklabels(names if column == 0 else [])
                 if column == 0:
-                    label = f"difference in {measure_label(table['measure'].iloc[0])}"
+                    label = f"difference in {MEASURE_LABELS[table['measure'].iloc[0]]}"
                     text = label if kind == "difference" else "difference of r / ceiling, as released"
-                    axes.annotate(text, (0, 0), (0, -22), xycoords="axes fraction", textcoords="offset points", va="top")
+                    axes.annotate(
+                        text, (0, 0), (0, -22), xycoords="axes fraction", textcoords="offset points", va="top"
+                    )
             top -= block
     figure.legend(
         handles=handles,

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from capcortex.inference.intervals import Interval, jackknife_interval, mean_interval
-from capcortex.rsa.measures import compare_rdms, standardised
+from capcortex.rsa.measures import compare_rdms, standardised, why_no_zero
 from capcortex.rsa.rdm import n_images_of
 
 BETWEEN, RELEASED, REPEATS, NCSNR = "between-subjects", "released", "repeats", "ncsnr"
@@ -215,12 +215,16 @@ def tabulate_repeats(
     ----------
     rdms
         As for `tabulate_between`, each of shape (n_repeats, n_pairs).
+    measure, distance
+        As for `tabulate_between`. Where the measure has no meaningful zero, of which a reliability is a share, Pearson's r is used.
 
     Returns
     -------
     DataFrame
         Columns `CEILING_COLUMNS`.
     """
+    if why_no_zero(measure, distance):
+        measure = "pearson"
     rows = []
     for roi, sets in rdms.items():
         for label, of_subjects in sets.items():

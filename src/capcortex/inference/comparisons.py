@@ -23,7 +23,14 @@ COMPARISON_COLUMNS = [
     *("family", "roi", "model", "minus", "measure", "distance", "n_subjects"),
     *("difference", "difference_low", "difference_high", "t", "p", "p_adjusted"),
     *("p_sign_flip", "p_sign_flip_adjusted"),
-    *("difference_shared", "difference_shared_low", "difference_shared_high", "t_shared", "p_shared", "p_shared_adjusted"),
+    *(
+        "difference_shared",
+        "difference_shared_low",
+        "difference_shared_high",
+        "t_shared",
+        "p_shared",
+        "p_shared_adjusted",
+    ),
     *("equivalence_bound", "p_equivalence", "p_equivalence_adjusted"),
     *("correction", "n_tests", "test_left_out"),
 ]

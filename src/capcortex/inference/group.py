@@ -16,6 +16,7 @@ from capcortex.inference.ceilings import (
 )
 from capcortex.inference.intervals import Interval, mean_interval
 from capcortex.inference.tests import TOO_FEW, false_discovery_adjusted, one_sample_t
+from capcortex.rsa.measures import why_no_zero
 from capcortex.rsa.rdm import ALL_PAIRS
 
 
@@ -116,6 +117,28 @@ def add_tests_on_shared_images(table: pd.DataFrame, bootstrap: xr.Dataset, confi
     return pd.concat([table.iloc[:, :at], pd.DataFrame(columns, index=table.index), table.iloc[:, at:]], axis=1)
 
 
+def leave_out_zero(table: pd.DataFrame) -> pd.DataFrame:
+    """Take tests against 0, and ratios to the ceiling, out of a group table whose measure has no meaningful zero.
+
+    Parameters
+    ----------
+    table
+        Of `add_tests_on_shared_images`.
+
+    Returns
+    -------
+    DataFrame
+        The same, with tests and ratios NaN and the reason in ``test_left_out`` and ``ratio_left_out``, where
+        `capcortex.rsa.measures.why_no_zero` has one.
+    """
+    reason = why_no_zero(table["measure"].iloc[0], table["distance"].iloc[0])
+    if not reason:
+        return table
+    tests = ["t", "p", "p_adjusted", "t_shared", "p_shared", "p_shared_adjusted"]
+    ratios = [column for column in table if column.startswith("ratio_to_")]
+    return table.assign(**dict.fromkeys([*tests, *ratios], np.nan), test_left_out=reason, ratio_left_out=reason)
+
+
 def require_one_measure(scores: pd.DataFrame) -> None:
     """Refuse scores of several measures or distances, whose mean or difference would mean nothing.
 
@@ -147,7 +170,11 @@ def _against_ceiling(
     names = ["r_shared", *(f"ceiling_{bound}{end}" for bound in BOUNDS for end in ("", "_low", "_high"))]
     names += [f"ratio_to_{bound}{end}" for bound in BOUNDS for end in ("", "_low", "_high")]
     row: dict[str, float | str] = dict.fromkeys(names, float("nan"))
-    row |= {"ceiling_kind": BETWEEN, "ceiling_images": ", ".join(sorted(scores["image_set"].unique())), "ratio_left_out": ""}
+    row |= {
+        "ceiling_kind": BETWEEN,
+        "ceiling_images": ", ".join(sorted(scores["image_set"].unique())),
+        "ratio_left_out": "",
+    }
     r = scores.groupby("subject")["r"].mean()
     if len(r):
         row["r_shared"] = float(r.mean())
