@@ -8,6 +8,7 @@ import xarray as xr
 from capcortex.arrays import open_array
 from capcortex.ids import require_equal
 from capcortex.inference.ceilings import (
+    SHARED,
     join_ceilings,
     summarise_ceilings,
     tabulate_between,
@@ -15,7 +16,6 @@ from capcortex.inference.ceilings import (
     tabulate_released,
     tabulate_repeats,
 )
-from capcortex.inference.group import SHARED
 from capcortex.jobs import job
 from capcortex.rsa.rdm import subjects_of_rois
 from capcortex.tables import write_table

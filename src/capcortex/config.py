@@ -275,7 +275,7 @@ def describe(study: Study) -> str:
     pairs = ", over all pairs of a subject's images" if config["pairs"] == "all" else ""
     radius = f", searchlight of radius {config['searchlight']['radius']} voxels" if study.maps else ""
     contrasts = [
-        f"{name} ({len(family['contrasts'])} contrasts, {family['correction']})"
+        f"{name} (contrasts: {len(family['contrasts'])}; {family['correction']})"
         for name, family in study.comparisons.items()
     ]
     left_out = sum(len(family["contrasts"]) for family in config["comparisons"].values())
@@ -288,7 +288,7 @@ def describe(study: Study) -> str:
         "models": f"{', '.join(study.model_names)} (encoder {config['encoder']})",
         "regions": f"{'; '.join(regions)} in {config['roi_space']}{pairs}",
         "comparisons": (", ".join(contrasts) or "none")
-        + (f"; {left_out} contrasts of models that are not in models are left out" if left_out else "")
+        + (f"; left out, because a model is not in models: {left_out}" if left_out else "")
         + released,
         "maps": (", ".join(study.maps) or "none") + radius,
     }

@@ -15,7 +15,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from capcortex.arrays import open_array
-from capcortex.inference.group import ceiling_interval, is_shared, ratio_interval
+from capcortex.inference.ceilings import ceiling_interval, ratio_interval
+from capcortex.inference.group import is_shared
 from capcortex.inference.intervals import Interval, mean_interval
 from capcortex.seeds import random_generator
 
@@ -343,7 +344,7 @@ def check_truth(
     scores
         Scores of all models (rows of `capcortex.rsa.rdm.SCORE_COLUMNS`).
     ceilings
-        Rows of `capcortex.inference.group.CEILING_COLUMNS`.
+        Ceilings between subjects, rows of `capcortex.inference.ceilings.CEILING_COLUMNS`.
     expectation
         Of the same study.
 

@@ -17,7 +17,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from capcortex.figures import captions, rdms, roi, style
-from capcortex.inference.group import is_shared, tabulate_ceilings, tabulate_group
+from capcortex.inference.ceilings import tabulate_between
+from capcortex.inference.group import is_shared, tabulate_group
 from capcortex.inference.tests import TOO_FEW
 from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
@@ -38,23 +39,23 @@ def study(
     labels = dict(list(MODELS.items())[:n_models])
     subjects = SUBJECTS[:n_subjects]
     rows = [
-        (model, name, subject, image_set, random.uniform(*BOUNDS), 45, "pearson")
+        (model, name, subject, image_set, random.uniform(*BOUNDS), 45, "pearson", "correlation")
         for model in labels
         for name in ROIS
         for subject in subjects
         for image_set in (f"{subject}-001", f"{subject}-002", *(["shared-001"] if shared else []))
     ]
     scores = pd.DataFrame(rows, columns=SCORE_COLUMNS)
-    common = random.standard_normal((len(ROIS), 400)) * np.array([[0.0], [1.0], [1.0]])
+    common = random.standard_normal((len(ROIS), 406)) * np.array([[0.0], [1.0], [1.0]])
     own = {
         name: {
             "shared-001": dict(
-                zip(subjects, common[at] + noise * random.standard_normal((n_subjects, 400)), strict=True)
+                zip(subjects, common[at] + noise * random.standard_normal((n_subjects, 406)), strict=True)
             )
         }
         for at, name in enumerate(ROIS)
     }
-    ceilings = tabulate_ceilings(own if shared else {})
+    ceilings = tabulate_between(own if shared else {}, measure="pearson", distance="correlation")
     means = scores[~is_shared(scores["image_set"])].groupby(["model", "roi", "subject"], sort=False)["r"].mean()
     return tabulate_group(scores, ceilings, 0.95), means.reset_index(), labels
 

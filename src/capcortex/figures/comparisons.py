@@ -214,8 +214,8 @@ def _draw_bands(axes: Axes, table: pd.DataFrame, contrasts: list[tuple]) -> None
 
 
 def _limits(numbers: pd.DataFrame) -> tuple[float, float]:
-    values = numbers[["value", "low", "high"]].to_numpy(float)
-    values = np.append(values[np.isfinite(values)], 0)
+    values = np.append(numbers[["value", "low", "high"]].to_numpy(float), 0)
+    values = values[np.isfinite(values)]
     extent = float(np.ptp(values)) or 1.0
     return float(values.min() - 0.06 * extent), float(values.max() + 0.12 * extent)
 

@@ -114,9 +114,9 @@ def released_ceiling(rdms: NDArray[np.floating]) -> NDArray[np.float64]:
 def repeat_ceiling(rdms: NDArray[np.floating], measure: str) -> tuple[float, float]:
     """Agreement of a subject's RDM with itself, from the RDMs of single repeats.
 
-    ``lower``: reliability of the RDM of averaged betas, ``R = n r / (1 + (n - 1) r)`` (Spearman-Brown) with r the mean over pairs of
-    repeats and n repeats; as high as another measurement of the same subject would come. ``upper``: ``sqrt(R)``, as high as the
-    RDM without noise would come. RDMs are not linear in the betas, so that both are approximations.
+    ``lower``: reliability of the RDM of averaged betas, ``R = n r / (1 + (n - 1) r)`` (Spearman-Brown) with r the mean over pairs
+    of repeats and n repeats; as high as another measurement of the same subject would come. ``upper``: ``sqrt(R)``, as high as
+    the RDM without noise would come. RDMs are not linear in the betas, so that both are approximations.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def tabulate_repeats(
     rdms
         As for `tabulate_between`, each of shape (n_repeats, n_pairs).
     measure, distance
-        As for `tabulate_between`. Where the measure has no meaningful zero, of which a reliability is a share, Pearson's r is used.
+        As for `tabulate_between`. Where the measure has no meaningful zero, Pearson's r is used: reliabilities need one.
 
     Returns
     -------
@@ -246,7 +246,8 @@ def tabulate_ncsnr(ceilings: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `CEILING_COLUMNS`; ``lower`` is NaN, and so is ``n_images``: ncsnr is NSD's, of all images of a subject. The measure is a share of variance, and there is no distance: no RDM is in it.
+        Columns `CEILING_COLUMNS`; ``lower`` is NaN, and so is ``n_images``: ncsnr is NSD's, of all images of a subject. The
+        measure is a share of variance, and there is no distance: no RDM is in it.
     """
     rows = [
         [NCSNR, roi, ALL_IMAGES, float("nan"), "variance", "none", NOBODY, subject, float("nan"), value]

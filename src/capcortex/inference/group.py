@@ -50,8 +50,8 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
         One row for each model and region, in the order of ``scores``. ``n_subjects`` counts those who have the region; scores
         and ceilings are theirs. ``pairs`` says what ``r`` is made of, ``image_sets`` or ``all``, and ``n_image_sets`` counts the
         sets. Where there is no test, ``test_left_out`` says why, and where there is no ratio, or no ceiling,
-        ``ratio_left_out`` does; both are empty otherwise. ``ceiling_kind`` and ``ceiling_images`` say which ceiling it is; score and
-        ceiling are of one ``measure`` and ``distance``.
+        ``ratio_left_out`` does; both are empty otherwise. ``ceiling_kind`` and ``ceiling_images`` say which ceiling it is;
+        score and ceiling are of one ``measure`` and ``distance``.
     """
     require_one_measure(scores)
     rows = []
@@ -113,7 +113,7 @@ def add_tests_on_shared_images(table: pd.DataFrame, bootstrap: xr.Dataset, confi
         "p_shared": p,
         "p_shared_adjusted": false_discovery_adjusted(p),
     }
-    at = table.columns.get_loc("r_shared") + 1
+    at = list(table.columns).index("r_shared") + 1
     return pd.concat([table.iloc[:, :at], pd.DataFrame(columns, index=table.index), table.iloc[:, at:]], axis=1)
 
 
@@ -134,9 +134,10 @@ def leave_out_zero(table: pd.DataFrame) -> pd.DataFrame:
     reason = why_no_zero(table["measure"].iloc[0], table["distance"].iloc[0])
     if not reason:
         return table
-    tests = ["t", "p", "p_adjusted", "t_shared", "p_shared", "p_shared_adjusted"]
-    ratios = [column for column in table if column.startswith("ratio_to_")]
-    return table.assign(**dict.fromkeys([*tests, *ratios], np.nan), test_left_out=reason, ratio_left_out=reason)
+    table = table.assign(test_left_out=reason, ratio_left_out=reason)
+    table[["t", "p", "p_adjusted", "t_shared", "p_shared", "p_shared_adjusted"]] = np.nan
+    table[[f"ratio_to_{bound}{end}" for bound in BOUNDS for end in ("", "_low", "_high")]] = np.nan
+    return table
 
 
 def require_one_measure(scores: pd.DataFrame) -> None:

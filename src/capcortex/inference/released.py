@@ -1,7 +1,7 @@
-"""The statistics of the released code, beside those of the same numbers done right; for comparison with the paper, not for claims.
+"""The statistics of the released code beside paired tests of the same numbers: for comparison with the paper, not for claims.
 
-The released code divides a subject's mean r on the subject's own images by a ceiling on other images, and compares models as if each had
-been tested with other people. Config key ``as_released`` asks for this table.
+The released code divides a subject's mean r on the subject's own images by a ceiling on other images, and compares models as if
+each had been tested with other people. Config key ``as_released`` asks for this table.
 """
 
 from itertools import combinations
@@ -48,7 +48,7 @@ def released_ratios(scores: pd.DataFrame, ceilings: pd.DataFrame) -> pd.DataFram
 
 
 def tabulate_released_statistics(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Tests of ceiling-corrected r as in the released code, and paired tests of the same numbers beside them.
+    """Test ceiling-corrected r as the released code does, and the same numbers paired by subject.
 
     Parameters
     ----------
@@ -63,11 +63,11 @@ def tabulate_released_statistics(scores: pd.DataFrame, ceilings: pd.DataFrame, c
         Columns `RELEASED_COLUMNS`. For each region a row for each model (``minus`` is missing): mean over subjects, its standard
         error (ddof 0, as released), one-sample t-test, uncorrected; and a row for each pair of models: mean difference,
         ``t_released`` and ``p_released`` of the unpaired t-test, Benjamini-Hochberg over the pairs of the region; ``t_paired``,
-        ``p_paired`` and ``p_sign_flip`` of the same values paired by subject, corrected in the same way. Intervals, of Student's t,
-        are those of the two t-tests.
+        ``p_paired`` and ``p_sign_flip`` of the same values paired by subject, corrected in the same way. Intervals, of Student's
+        t, are those of the two t-tests.
     """
     parts = []
-    for roi, ratios in released_ratios(scores, ceilings).groupby(level="roi", sort=False):
+    for roi, ratios in released_ratios(scores, ceilings).groupby("roi", sort=False):
         singles = [{"model": model, **_describe(ratios[model])} for model in ratios]
         for row in singles:
             values = ratios[row["model"]]
@@ -85,7 +85,7 @@ def tabulate_released_statistics(scores: pd.DataFrame, ceilings: pd.DataFrame, c
         table = pd.DataFrame(pairs)
         for test in ("p_released", "p_paired", "p_sign_flip") if pairs else ():
             table[f"{test}_adjusted"] = false_discovery_adjusted(table[test].to_numpy(float))
-        parts += [part.assign(roi=roi) for part in (pd.DataFrame(singles), table) if len(part)]
+        parts += [part.assign(roi=str(roi)) for part in (pd.DataFrame(singles), table) if len(part)]
     joined = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     return joined.reindex(columns=RELEASED_COLUMNS)
 
