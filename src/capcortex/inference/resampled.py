@@ -1,12 +1,46 @@
-"""Pearson's r of RDMs under many weightings or orders of their pairs at once, from sums: what resampling spends its time on."""
+"""Comparison of RDMs as bootstrap and permutation need it: of many draws of their pairs at once, some pairs undefined."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from capcortex.rsa.rdm import ROUNDING
+from capcortex.rsa.measures import LEAST_PAIRS, ROUNDING, compare_each, solve_pair_covariance, standardised
+
+WHITENED = "whitened-cosine"
 
 
-def standardise(rdms: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def compare_defined(left: NDArray[np.floating], right: NDArray[np.floating], measure: str) -> NDArray[np.float64]:
+    """Compare every RDM on the left with every one on the right over the pairs that both define, as `compare_rdms` does.
+
+    RDMs that define the same pairs are ranked, or whitened, together.
+
+    Parameters
+    ----------
+    left : ndarray of shape (n_left, n_pairs)
+    right : ndarray of shape (n_right, n_pairs)
+        NaN where a pair is not defined.
+    measure
+        One of `capcortex.rsa.measures.MEASURES`.
+
+    Returns
+    -------
+    ndarray of shape (n_left, n_right), float64
+    """
+    values = np.empty((len(left), len(right)))
+    left_masks, left_which = np.unique(np.isfinite(left), axis=0, return_inverse=True)
+    right_masks, right_which = np.unique(np.isfinite(right), axis=0, return_inverse=True)
+    for i, j in np.ndindex(len(left_masks), len(right_masks)):
+        rows, columns = np.flatnonzero(left_which == i), np.flatnonzero(right_which == j)
+        used = left_masks[i] & right_masks[j]
+        a, b = left[rows][:, used], right[columns][:, used]
+        if measure == WHITENED:
+            a, b = standardised(a, measure, used), standardised(b, measure, used)
+            values[np.ix_(rows, columns)] = a @ solve_pair_covariance(b, used).T
+        else:
+            values[np.ix_(rows, columns)] = compare_each(a, b, measure)
+    return values
+
+
+def unit_spread(rdms: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Bring RDMs to mean 0 and standard deviation 1 over their defined pairs, so that sums of squares keep their digits.
 
     Parameters
@@ -30,6 +64,7 @@ def standardise(rdms: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArra
 
 
 def correlation_of_sums(
+    *,
     n: NDArray[np.float64],
     left: NDArray[np.float64],
     right: NDArray[np.float64],
@@ -44,7 +79,7 @@ def correlation_of_sums(
     n : ndarray
         Number of pairs, each counted as often as it occurs.
     left, right, left_squares, right_squares, products : ndarrays, broadcast with ``n``
-        Sums of x, y, x^2, y^2 and x y over these pairs; x and y as `standardise` makes them.
+        Sums of x, y, x^2, y^2 and x y over these pairs; x and y as `unit_spread` makes them.
 
     Returns
     -------
@@ -57,4 +92,4 @@ def correlation_of_sums(
         right_spread = right_squares - right**2 / n
         r = (products - left * right / n) / np.sqrt(left_spread * right_spread)
     varies = (left_spread > ROUNDING * (left_squares + n)) & (right_spread > ROUNDING * (right_squares + n))
-    return np.where((n >= 3) & varies, np.clip(r, -1, 1), np.nan)
+    return np.where((n >= LEAST_PAIRS) & varies, np.clip(r, -1, 1), np.nan)
