@@ -8,7 +8,7 @@ from capcortex.rsa.rdm import subjects_of_rois
 from capcortex.tables import write_table
 
 
-def main(*, roi_rdms: list[str], subjects: list[str], ceilings: str) -> None:
+def main(*, roi_rdms: list[str], subjects: list[str], measure: str, ceilings: str) -> None:
     of_subjects = {}
     for path, subject in zip(roi_rdms, subjects, strict=True):
         with open_array(path, variables=["rdm", "id73k", "image_set", "roi", "atlas", "analysed"]) as file:
@@ -27,7 +27,7 @@ def main(*, roi_rdms: list[str], subjects: list[str], ceilings: str) -> None:
         }
         for roi, those in subjects_of_rois(of_subjects).items()
     }
-    write_table(tabulate_ceilings(collected), ceilings)
+    write_table(tabulate_ceilings(collected, measure), ceilings)
 
 
 if __name__ == "__main__":
@@ -35,5 +35,6 @@ if __name__ == "__main__":
         main(
             roi_rdms=list(snakemake.input.rois),
             subjects=list(snakemake.params.subjects),
+            measure=snakemake.params.measure,
             ceilings=snakemake.output.ceilings,
         )

@@ -1,6 +1,6 @@
 """Group results of every model and region."""
 
-from capcortex.inference.group import CEILING_COLUMNS, tabulate_group
+from capcortex.inference.group import CEILING_COLUMNS, leave_out_zero, tabulate_group
 from capcortex.inference.pairs import choose_scores
 from capcortex.jobs import job
 from capcortex.rsa.rdm import SCORE_COLUMNS
@@ -13,7 +13,5 @@ if __name__ == "__main__":
             for paths in (snakemake.input.scores, snakemake.input.all_pairs)
         )
         ceilings = read_table(snakemake.input.ceilings, columns=CEILING_COLUMNS)
-        write_table(
-            tabulate_group(choose_scores(of_sets, over_all_pairs), ceilings, snakemake.params.confidence),
-            snakemake.output.table,
-        )
+        group = tabulate_group(choose_scores(of_sets, over_all_pairs), ceilings, snakemake.params.confidence)
+        write_table(leave_out_zero(group, snakemake.params.distance), snakemake.output.table)

@@ -117,6 +117,12 @@ def find_disagreements(
                 for text in find_unknown_name(model, mapped, "searchlight: models"):
                     place = ("searchlight", "contrasts", position, member)
                     yield Problem(place, f"{text}; add it there, or leave the contrast out")
+    if sound(("pairs",), ("rdm_comparison",)) and config["pairs"] == "all" and config["rdm_comparison"] != "pearson":
+        yield Problem(
+            ("rdm_comparison",),
+            f"found {config['rdm_comparison']!r} with pairs: all, for which only Pearson's r is computed, in blocks of pairs that "
+            "are never kept: choose pearson, or pairs: image_sets",
+        )
     if sound(("source",), ("local",)) and config["source"] == "local":
         if not config["local"]["nsd"]:
             yield Problem(("local", "nsd"), "the folder of your copy of NSD is needed when source is local")

@@ -282,6 +282,8 @@ def why_left_out(
     if check.get("only_made_up_captions") and not made_up_captions:
         return "planted with made-up captions only"
     of_roi = scores[scores["roi"] == roi]
+    if (of_roi["measure"] != "pearson").any():
+        return "expected values are Pearson correlations"
     for model in (check[key] for key in ("model", "minus") if key in check):
         if model not in set(of_roi["model"]):
             return f"model {model} is not compared with regions"

@@ -19,6 +19,7 @@ from matplotlib.transforms import Bbox
 from capcortex.figures import captions, rdms, roi, style
 from capcortex.inference.group import is_shared, tabulate_ceilings, tabulate_group
 from capcortex.inference.tests import TOO_FEW
+from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
 
 MODELS = {
@@ -37,13 +38,13 @@ def study(
     labels = dict(list(MODELS.items())[:n_models])
     subjects = SUBJECTS[:n_subjects]
     rows = [
-        (model, name, subject, image_set, random.uniform(*BOUNDS), 45)
+        (model, name, subject, image_set, random.uniform(*BOUNDS), 45, "pearson")
         for model in labels
         for name in ROIS
         for subject in subjects
         for image_set in (f"{subject}-001", f"{subject}-002", *(["shared-001"] if shared else []))
     ]
-    scores = pd.DataFrame(rows, columns=["model", "roi", "subject", "image_set", "r", "n_pairs"])
+    scores = pd.DataFrame(rows, columns=SCORE_COLUMNS)
     common = random.standard_normal((len(ROIS), 400)) * np.array([[0.0], [1.0], [1.0]])
     own = {
         name: {

@@ -24,10 +24,10 @@ OWN = {"subj01": [0.10, 0.20, 0.30], "subj02": [0.4], "subj03": [0.05, 0.15]}  #
 SHARED = {"subj01": [0.3, 0.2], "subj02": [0.5, 0.3], "subj03": [0.2, 0.4]}
 
 
-def scores_of(own=None, shared=None, model="caption", roi="early", n_pairs=4950):
+def scores_of(own=None, shared=None, model="caption", roi="early", n_pairs=4950, measure="pearson"):
     own, shared = OWN if own is None else own, SHARED if shared is None else shared
     rows = [
-        (model, roi, subject, f"{label}-{number:03d}", r, n_pairs)
+        (model, roi, subject, f"{label}-{number:03d}", r, n_pairs, measure)
         for table, shared_sets in ((own, False), (shared, True))
         for subject, values in table.items()
         for number, r in enumerate(values, start=1)
@@ -36,7 +36,7 @@ def scores_of(own=None, shared=None, model="caption", roi="early", n_pairs=4950)
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
-def ceilings_of(lower, upper=None, roi="early", subjects=SUBJECTS, without=None):
+def ceilings_of(lower, upper=None, roi="early", subjects=SUBJECTS, without=None, measure="pearson"):
     """Two shared sets; ``without`` gives the lower bounds of the others when a subject is left out (default: unchanged)."""
     upper = [value + 0.1 for value in lower] if upper is None else upper
     rows = []
@@ -44,7 +44,7 @@ def ceilings_of(lower, upper=None, roi="early", subjects=SUBJECTS, without=None)
         present = [i for i, subject in enumerate(subjects) if subject != left_out]
         lows = (without or {}).get(left_out, [lower[i] for i in present])
         rows += [
-            (roi, label, left_out, subjects[i], low + step, upper[i] + step)
+            (roi, label, left_out, subjects[i], low + step, upper[i] + step, measure)
             for label, step in (("shared-001", -0.02), ("shared-002", 0.02))
             for i, low in zip(present, lows, strict=True)
         ]

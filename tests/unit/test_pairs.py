@@ -16,7 +16,7 @@ MODELS, ROIS = ["words", "caption"], ["ventral", "early"]  # not in alphabetical
 def of_sets(model):
     """Two own sets of subj01, one of subj02 who lacks the region early, and a shared set."""
     rows = [
-        (model, roi, subject, image_set, r, 45)
+        (model, roi, subject, image_set, r, 45, "pearson")
         for roi in ROIS
         for subject, own in (("subj01", [0.1, 0.3]), ("subj02", [0.4]))
         if (subject, roi) != ("subj02", "early")
@@ -26,14 +26,14 @@ def of_sets(model):
 
 
 def over_all_pairs(subject, rois, r):
-    rows = [(model, roi, subject, "all", r, 1000) for roi in rois for model in MODELS]
+    rows = [(model, roi, subject, "all", r, 1000, "pearson") for roi in rois for model in MODELS]
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
 SETS = [of_sets(model) for model in MODELS]
 ALL = [over_all_pairs("subj01", ROIS, 0.25), over_all_pairs("subj02", ["ventral"], 0.35)]
 CEILINGS = pd.DataFrame(
-    [("ventral", "shared-001", "nobody", subject, 0.5, 0.6) for subject in ("subj01", "subj02")],
+    [("ventral", "shared-001", "nobody", subject, 0.5, 0.6, "pearson") for subject in ("subj01", "subj02")],
     columns=CEILING_COLUMNS,
 )
 
@@ -133,6 +133,7 @@ def test_the_spread_over_sets_predicts_the_error_of_sampling(noise):
                 f"s{number}",
                 name,
                 *compare_rdms(*(pair_distances(x[part], "correlation") for x in (brain, model))),
+                "pearson",
             )
             for name, part in zip([*names, "all"], parts, strict=True)
         ]

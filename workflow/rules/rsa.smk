@@ -76,7 +76,7 @@ rule compute_roi_rdm:
 
 
 rule compare_roi_rdms:
-    """Correlate a model's RDMs with those of every region and subject."""
+    """Compare a model's RDMs with those of every region and subject."""
     input:
         model=rules.compute_model_rdm.output.rdm,
         rois=every_subject(rules.compute_roi_rdm.output.rdm),
@@ -99,6 +99,7 @@ rule compare_roi_rdms:
     params:
         model=lambda wildcards: wildcards.model,
         subjects=STUDY.subject_names,
+        measure=STUDY.config["rdm_comparison"],
         code=script_digest("compare_roi_rdms.py"),
         provenance="results/provenance",
     message:
@@ -177,6 +178,7 @@ rule estimate_roi_ceilings:
         disk_mb=10,
     params:
         subjects=STUDY.subject_names,
+        measure=STUDY.config["rdm_comparison"],
         code=script_digest("estimate_roi_ceilings.py"),
         provenance="results/provenance",
     message:
@@ -186,7 +188,7 @@ rule estimate_roi_ceilings:
 
 
 rule tabulate_roi_rsa:
-    """Group results of every model and region: correlation, test, ceiling, ratio to the ceiling."""
+    """Group results of every model and region: agreement, test, ceiling, ratio to the ceiling."""
     input:
         scores=every_model(rules.compare_roi_rdms.output.scores),
         all_pairs=ALL_PAIRS_SCORES,
@@ -206,6 +208,7 @@ rule tabulate_roi_rsa:
         disk_mb=10,
     params:
         confidence=STUDY.config["confidence"],
+        distance=STUDY.config["brain_distance"],
         code=script_digest("tabulate_roi_rsa.py"),
         provenance="results/provenance",
     message:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from capcortex.inference.ceilings import between_subject_ceiling
 from capcortex.inference.intervals import Interval, jackknife_interval, mean_interval
 from capcortex.inference.tests import TOO_FEW, false_discovery_adjusted, one_sample_t
+from capcortex.rsa.measures import why_no_zero
 from capcortex.rsa.rdm import ALL_PAIRS
 
-CEILING_COLUMNS = ["roi", "image_set", "left_out", "subject", "lower", "upper"]
+CEILING_COLUMNS = ["roi", "image_set", "left_out", "subject", "lower", "upper", "measure"]
 NOBODY = "nobody"
 BOUNDS = ("lower", "upper")
 SHARED = "shared-"
@@ -22,18 +23,22 @@ def is_shared(image_set: pd.Series) -> pd.Series:
     return image_set.str.startswith(SHARED)
 
 
-def tabulate_ceilings(rdms: Mapping[str, Mapping[str, Mapping[str, NDArray[np.floating]]]]) -> pd.DataFrame:
+def tabulate_ceilings(
+    rdms: Mapping[str, Mapping[str, Mapping[str, NDArray[np.floating]]]], measure: str = "pearson"
+) -> pd.DataFrame:
     """Between-subject noise ceiling of every region and shared image set.
 
     Parameters
     ----------
     rdms
         For each region, for each shared image set, the RDM (n_pairs,) of each subject who has the region.
+    measure
+        One of `capcortex.rsa.measures.MEASURES`.
 
     Returns
     -------
     DataFrame with columns
-        ``roi``, ``image_set``, ``left_out``, ``subject``, ``lower``, ``upper``: the ceiling among all subjects who have the
+        ``roi``, ``image_set``, ``left_out``, ``subject``, ``lower``, ``upper``, ``measure``: the ceiling among all subjects who have the
         region (``left_out`` is ``nobody``), and with at least three also among the others when one of them is left out, from
         which intervals are made. A region that only one subject has, who has nobody to agree with, has no rows.
     """
@@ -44,9 +49,9 @@ def tabulate_ceilings(rdms: Mapping[str, Mapping[str, Mapping[str, NDArray[np.fl
                 present = [subject for subject in of_subjects if subject != left_out]
                 if len(present) < 2:
                     continue
-                lower, upper = between_subject_ceiling(np.array([of_subjects[subject] for subject in present]))
+                lower, upper = between_subject_ceiling(np.array([of_subjects[subject] for subject in present]), measure)
                 columns = {"roi": roi, "image_set": label, "left_out": left_out, "lower": lower, "upper": upper}
-                parts.append(pd.DataFrame(columns | {"subject": present}))
+                parts.append(pd.DataFrame(columns | {"subject": present, "measure": measure}))
     return pd.concat(parts, ignore_index=True)[CEILING_COLUMNS] if parts else pd.DataFrame(columns=CEILING_COLUMNS)
 
 
@@ -113,10 +118,16 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     -------
     DataFrame
         One row for each model and region, in the order of ``scores``. ``n_subjects`` counts those who have the region; scores
-        and ceilings are theirs. ``pairs`` says what ``r`` is made of, ``image_sets`` or ``all``, and ``n_image_sets`` counts the
-        sets. Where there is no test, ``test_left_out`` says why, and where there is no ratio, or no ceiling,
+        and ceilings are theirs. ``pairs`` says what ``r`` is made of, ``image_sets`` or ``all``, ``measure`` by what
+        RDMs were compared, and ``n_image_sets`` counts the sets. Where there is no test, ``test_left_out`` says why, and where there is no ratio, or no ceiling,
         ``ratio_left_out`` does; both are empty otherwise.
+
+    Raises
+    ------
+    ValueError
+        If scores and ceilings are not all of one measure.
     """
+    measure = require_one_measure(scores, ceilings)
     rows = []
     for (model, roi), here in scores.groupby(["model", "roi"], sort=False):
         shared = is_shared(here["image_set"])
@@ -129,6 +140,7 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
             "roi": roi,
             "n_subjects": len(own),
             "pairs": "all" if over_all_pairs else "image_sets",
+            "measure": measure,
             "n_image_sets": 0 if over_all_pairs else int((~shared).sum()),
             "fewest_pairs": int(here["n_pairs"].min()),
             **_columns("r", mean_interval(own, confidence)),
@@ -141,6 +153,52 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     table = pd.DataFrame(rows)
     table["p_adjusted"] = false_discovery_adjusted(table["p"].to_numpy())
     return table
+
+
+def require_one_measure(scores: pd.DataFrame, ceilings: pd.DataFrame) -> str:
+    """Return the measure of scores and ceilings, after making sure that it is the same for all of them.
+
+    Parameters
+    ----------
+    scores
+        Rows of `capcortex.rsa.rdm.SCORE_COLUMNS`.
+    ceilings
+        Rows of `tabulate_ceilings`; may be empty.
+
+    Raises
+    ------
+    ValueError
+        If there are several measures, naming all of them.
+    """
+    found = {"scores": sorted(set(scores["measure"])), "ceilings": sorted(set(ceilings["measure"]))}
+    if len({*found["scores"], *found["ceilings"]}) > 1:
+        said = ", ".join(f"{what} of {' and '.join(measures)}" for what, measures in found.items() if measures)
+        raise ValueError(f"found {said}, expected one measure throughout; make both with the same rdm_comparison")
+    return str(found["scores"][0])
+
+
+def leave_out_zero(table: pd.DataFrame, distance: str) -> pd.DataFrame:
+    """Take tests against 0, and ratios to the ceiling, out of a group table whose measure has no meaningful zero.
+
+    Parameters
+    ----------
+    table
+        As of `tabulate_group`.
+    distance
+        Of the brain's RDMs.
+
+    Returns
+    -------
+    DataFrame
+        The same, with ``t``, ``p``, ``p_adjusted`` and ratios NaN and the reason in ``test_left_out`` and ``ratio_left_out``, where
+        `capcortex.rsa.measures.why_no_zero` has one.
+    """
+    reason = why_no_zero(table["measure"].iloc[0], distance)
+    if not reason:
+        return table
+    ratios = [column for column in table if column.startswith("ratio_to_")]
+    numbers = dict.fromkeys(["t", "p", "p_adjusted", *ratios], np.nan)
+    return table.assign(**numbers, test_left_out=reason, ratio_left_out=reason)
 
 
 def _why_not_tested(r: pd.Series, over_all_pairs: bool) -> str:
