@@ -244,6 +244,102 @@ rule tabulate_all_pairs:
         "../../scripts/tabulate_all_pairs.py"
 
 
+rule bootstrap_rois:
+    """Covariances of the models' scores over draws of subjects and of images of the shared sets, for every region."""
+    input:
+        rois=every_subject(rules.compute_roi_rdm.output.rdm),
+        models=every_model(rules.compute_model_rdm.output.rdm),
+        # As for compare_roi_rdms.
+        sentinel=rules.check_sentinel.output.sentinel,
+    output:
+        bootstrap="results/rsa/bootstrap_space-{space}.nc",
+    log:
+        "logs/bootstrap_rois/space-{space}.log",
+    benchmark:
+        "benchmarks/bootstrap_rois/space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (500 + int(2 * input.size_mb)),
+        runtime=bootstrap_runtime,
+        disk_mb=10,
+    params:
+        subjects=STUDY.subject_names,
+        models=STUDY.model_names,
+        measure=STUDY.config["rdm_comparison"],
+        n_draws=STUDY.config["bootstrap_draws"],
+        seed=STUDY.config["seed"],
+        code=script_digest("bootstrap_rois.py"),
+        provenance="results/provenance",
+    message:
+        "Drawing subjects and images {params.n_draws} times, {wildcards.space}"
+    script:
+        "../../scripts/bootstrap_rois.py"
+
+
+rule permute_images:
+    """Compare a model with every region of each subject under permutations of the images in the subject's own sets."""
+    input:
+        model=rules.compute_model_rdm.output.rdm,
+        rois=every_subject(rules.compute_roi_rdm.output.rdm),
+        # As for compare_roi_rdms.
+        sentinel=rules.check_sentinel.output.sentinel,
+    output:
+        permutations="results/rsa/permutations/{model}_space-{space}.tsv",
+    log:
+        "logs/permute_images/{model}_space-{space}.log",
+    benchmark:
+        "benchmarks/permute_images/{model}_space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (600 + int(2 * input.size_mb)),
+        runtime=permutation_runtime,
+        disk_mb=10,
+    params:
+        model=lambda wildcards: wildcards.model,
+        subjects=STUDY.subject_names,
+        measure=STUDY.config["rdm_comparison"],
+        n_permutations=STUDY.config["image_permutations"],
+        seed=STUDY.config["seed"],
+        code=script_digest("permute_images.py"),
+        provenance="results/provenance",
+    message:
+        "Permuting the images of model {wildcards.model} {params.n_permutations} times, {wildcards.space}"
+    script:
+        "../../scripts/permute_images.py"
+
+
+rule tabulate_permutations:
+    """Permutation tests of all models, regions and subjects, corrected together."""
+    input:
+        permutations=every_model(rules.permute_images.output.permutations),
+    output:
+        table="results/tables/image-permutations_space-{space}.tsv",
+    log:
+        "logs/tabulate_permutations/space-{space}.log",
+    benchmark:
+        "benchmarks/tabulate_permutations/space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        disk_mb=10,
+    params:
+        code=script_digest("tabulate_permutations.py"),
+        provenance="results/provenance",
+    message:
+        "Table of permutation tests, {wildcards.space}"
+    script:
+        "../../scripts/tabulate_permutations.py"
+
+
 rule tables:
     """All tables."""
     input:
@@ -256,4 +352,6 @@ rule tables:
             if STUDY.config["pairs"] == "all"
             else []
         ),
+        in_roi_space(rules.bootstrap_rois.output.bootstrap),
+        in_roi_space(rules.tabulate_permutations.output.table),
     localrule: True

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from capcortex.inference.intervals import Interval
-from capcortex.inference.resampled import compare_defined, correlation_of_sums, unit_spread
+from capcortex.inference.resampled import compare_defined, correlation_of_sums, distinct_rows, unit_spread
 from capcortex.rsa.measures import ROUNDING
 from capcortex.rsa.rdm import n_images_of
 
@@ -219,8 +219,8 @@ def _pearson_of_draws(
     x, x_defined = unit_spread(region)
     y, y_defined = unit_spread(models)
     # Sums over the pairs that both define; RDMs that define the same pairs share theirs.
-    x_masks, x_which = np.unique(x_defined.astype(np.float64), axis=0, return_inverse=True)
-    y_masks, y_which = np.unique(y_defined.astype(np.float64), axis=0, return_inverse=True)
+    x_masks, x_which = distinct_rows(x_defined)
+    y_masks, y_which = distinct_rows(y_defined)
     everyone, every_model = np.arange(len(x)), np.arange(len(y))
     sums = {
         "n": (x_masks, y_masks, x_which, y_which),
@@ -230,7 +230,7 @@ def _pearson_of_draws(
         "right_squares": (x_masks, y**2, x_which, every_model),
         "products": (x, y, everyone, every_model),
     }
-    products = {name: left[:, None] * right for name, (left, right, *_) in sums.items()}
+    products = {name: np.multiply(left[:, None], right, dtype=np.float64) for name, (left, right, *_) in sums.items()}
     first, second = np.triu_indices(draws.shape[1], k=1)
     r = np.empty((len(draws), len(x), len(y)))
     height = max(1, BLOCK_CELLS // first.size)

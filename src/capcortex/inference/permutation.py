@@ -1,12 +1,14 @@
 """Inference within one subject: would any labelling of the images relate a region to a model as well as the true one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from capcortex.inference.resampled import WHITENED, compare_defined, correlation_of_sums, unit_spread
+from capcortex.inference.tests import false_discovery_adjusted
 from capcortex.rsa.measures import ROUNDING, solve_pair_covariance, standardised
 from capcortex.rsa.rdm import n_images_of
 
@@ -85,6 +87,24 @@ def permute_images(
     nearer = np.abs(statistic[1:]) < np.abs(statistic[0]) - ROUNDING
     p = (1 + (~nearer).sum(axis=0)) / (1 + n_permutations)
     return xr.Dataset({"r": ("roi", statistic[0]), "p": ("roi", np.where(np.isfinite(statistic[0]), p, np.nan))})
+
+
+def tabulate_permutations(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join the permutation tests of all models, and correct p over all of them: one family.
+
+    Parameters
+    ----------
+    tables
+        With the columns `PERMUTATION_COLUMNS`, one for each model.
+
+    Returns
+    -------
+    DataFrame
+        The same rows with ``p_adjusted`` (Benjamini-Hochberg) after ``p``.
+    """
+    table = pd.concat(tables, ignore_index=True)[PERMUTATION_COLUMNS]
+    table.insert(PERMUTATION_COLUMNS.index("p") + 1, "p_adjusted", false_discovery_adjusted(table["p"].to_numpy()))
+    return table
 
 
 def _places(orders: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -26,8 +26,8 @@ def compare_defined(left: NDArray[np.floating], right: NDArray[np.floating], mea
     ndarray of shape (n_left, n_right), float64
     """
     values = np.empty((len(left), len(right)))
-    left_masks, left_which = np.unique(np.isfinite(left), axis=0, return_inverse=True)
-    right_masks, right_which = np.unique(np.isfinite(right), axis=0, return_inverse=True)
+    left_masks, left_which = distinct_rows(np.isfinite(left))
+    right_masks, right_which = distinct_rows(np.isfinite(right))
     for i, j in np.ndindex(len(left_masks), len(right_masks)):
         rows, columns = np.flatnonzero(left_which == i), np.flatnonzero(right_which == j)
         used = left_masks[i] & right_masks[j]
@@ -38,6 +38,20 @@ def compare_defined(left: NDArray[np.floating], right: NDArray[np.floating], mea
         else:
             values[np.ix_(rows, columns)] = compare_each(a, b, measure)
     return values
+
+
+def distinct_rows(rows: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Find equal rows; ``numpy.unique`` along an axis is far slower for rows as long as an RDM.
+
+    Returns
+    -------
+    distinct : ndarray of shape (n_distinct, n_columns)
+    which : ndarray of shape (n_rows,)
+        The distinct row that each row equals.
+    """
+    numbers: dict[bytes, int] = {}
+    which = np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in rows], dtype=np.intp)
+    return rows[[int(np.argmax(which == number)) for number in range(len(numbers))]], which
 
 
 def unit_spread(rdms: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
