@@ -228,11 +228,11 @@ def cross_validated(rng, n_images, n_units):
 
 def test_the_whitened_cosine_has_a_zero_with_cross_validated_distances_only():
     rng = np.random.default_rng(4)
-    studies = [(*cross_validated(rng, 8, 20), cross_validated(rng, 8, 20)[1]) for _ in range(1000)]
+    studies = [(*cross_validated(rng, 8, 20), cross_validated(rng, 8, 20)[1]) for _ in range(400)]
     unbiased, biased = (
         np.array([compare_rdms(study[side], study[2], "whitened-cosine")[0] for study in studies]) for side in (0, 1)
     )
-    assert abs(unbiased.mean()) < 4 * unbiased.std() / np.sqrt(1000)
+    assert abs(unbiased.mean()) < 4 * unbiased.std() / np.sqrt(400)
     assert biased.min() > 0.3
     assert why_no_zero("whitened-cosine", "crossnobis") == ""
     assert "no meaningful zero with correlation distances" in why_no_zero("whitened-cosine", "correlation")
@@ -242,10 +242,10 @@ def test_the_whitened_cosine_has_a_zero_with_cross_validated_distances_only():
 def test_whitening_makes_the_errors_of_distances_independent():
     """V is their covariance, up to a factor: simulated, with patterns that differ by noise alone."""
     rng = np.random.default_rng(5)
-    distances = np.array([cross_validated(rng, 5, 10)[0] for _ in range(20_000)])
+    distances = np.array([cross_validated(rng, 5, 10)[0] for _ in range(10_000)])
     v = np.square(contrasts(5) @ contrasts(5).T)
     found = np.cov(distances.T)
-    np.testing.assert_allclose(found / found.trace(), v / v.trace(), atol=0.004)
+    np.testing.assert_allclose(found / found.trace(), v / v.trace(), atol=0.005)
 
 
 # Ceilings
@@ -298,7 +298,7 @@ def test_best_of_all_orders_without_ties(measure):
     rng = np.random.default_rng(8)
     orders = np.array(list(permutations(range(5))), dtype=float)
     missed = []
-    for _ in range(20):
+    for _ in range(8):
         rdms = np.array([rng.permutation(5) for _ in range(4)], dtype=float)
         best = compare_each(rdms, orders, measure).mean(axis=0).max()
         missed.append(best - between_subject_ceiling(rdms, measure)[1].mean())
