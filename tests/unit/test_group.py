@@ -11,7 +11,9 @@ from capcortex.inference.group import (
     NOBODY,
     ceiling_interval,
     is_shared,
+    leave_out_zero,
     ratio_interval,
+    require_one_measure,
     tabulate_ceilings,
     tabulate_group,
 )
@@ -24,7 +26,7 @@ OWN = {"subj01": [0.10, 0.20, 0.30], "subj02": [0.4], "subj03": [0.05, 0.15]}  #
 SHARED = {"subj01": [0.3, 0.2], "subj02": [0.5, 0.3], "subj03": [0.2, 0.4]}
 
 
-def scores_of(own=None, shared=None, model="caption", roi="early", n_pairs=4950, measure="pearson"):
+def scores_of(own=None, shared=None, model="caption", roi="early", *, n_pairs=4950, measure="pearson"):
     own, shared = OWN if own is None else own, SHARED if shared is None else shared
     rows = [
         (model, roi, subject, f"{label}-{number:03d}", r, n_pairs, measure)
@@ -36,7 +38,7 @@ def scores_of(own=None, shared=None, model="caption", roi="early", n_pairs=4950,
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
-def ceilings_of(lower, upper=None, roi="early", subjects=SUBJECTS, without=None, measure="pearson"):
+def ceilings_of(lower, upper=None, roi="early", *, subjects=SUBJECTS, without=None, measure="pearson"):
     """Two shared sets; ``without`` gives the lower bounds of the others when a subject is left out (default: unchanged)."""
     upper = [value + 0.1 for value in lower] if upper is None else upper
     rows = []
@@ -249,19 +251,49 @@ def test_subjects_with_nothing_in_common_seldom_get_a_ceiling(rng):
     assert above <= 400 * (0.025 + 3 * np.sqrt(0.025 * 0.975 / 400))
 
 
+def test_scores_and_ceilings_of_several_measures_are_refused():
+    several = pd.concat([scores_of(), scores_of(model="random", measure="rho-a")])
+    ceilings = ceilings_of([0.5, 0.6, 0.55])
+    for scores, said in ((several, "pearson and rho-a"), (scores_of(measure="rho-a"), "rho-a")):
+        for ask in (require_one_measure, lambda *tables: tabulate_group(*tables, 0.95)):
+            with pytest.raises(ValueError, match=f"found scores of {said}, ceilings of pearson, expected one measure"):
+                ask(scores, ceilings)
+    with pytest.raises(ValueError, match="found scores of pearson and rho-a, expected one measure"):
+        require_one_measure(several, no_ceilings())
+    assert require_one_measure(scores_of(measure="tau-a"), ceilings_of([0.5] * 3, measure="tau-a")) == "tau-a"
+    assert require_one_measure(scores_of(measure="tau-a"), no_ceilings()) == "tau-a"
+
+
+def test_a_measure_without_a_zero_has_neither_tests_nor_ratios():
+    scores, ceilings = scores_of(measure="whitened-cosine"), ceilings_of([0.5, 0.6, 0.55], measure="whitened-cosine")
+    table = tabulate_group(scores, ceilings, 0.95)
+    pd.testing.assert_frame_equal(leave_out_zero(table, "crossnobis"), table)
+    of_pearson = tabulate_group(scores_of(), ceilings_of([0.5, 0.6, 0.55]), 0.95)
+    pd.testing.assert_frame_equal(leave_out_zero(of_pearson, "correlation"), of_pearson)
+    found = leave_out_zero(table, "correlation")
+    changed = [column for column in found if not found[column].equals(table[column])]
+    ratios = [f"ratio_to_{bound}{end}" for bound in ("lower", "upper") for end in ("", "_low", "_high")]
+    assert changed == ["t", "p", "p_adjusted", "test_left_out", *ratios, "ratio_left_out"]
+    assert found[["t", "p", "p_adjusted", *ratios]].isna().all(axis=None)
+    for column in ("test_left_out", "ratio_left_out"):
+        assert found[column].str.contains("no meaningful zero with correlation distances").all()
+
+
 def of_subjects(rng, subjects=SUBJECTS):
     return dict(zip(subjects, rng.uniform(size=(len(subjects), 45)), strict=True))
 
 
-def test_ceilings_of_every_region_and_set(rng):
+@pytest.mark.parametrize("measure", ["pearson", "rho-a"])
+def test_ceilings_of_every_region_and_set(rng, measure):
     rdms = {roi: {label: of_subjects(rng) for label in ("shared-001", "shared-002")} for roi in ("early", "ventral")}
-    table = tabulate_ceilings(rdms)
+    table = tabulate_ceilings(rdms, measure)
     assert list(table.columns) == CEILING_COLUMNS
+    assert set(table["measure"]) == {measure}
     assert len(table) == 2 * 2 * (3 + 3 * 2)
     for (roi, label, left_out), rows in table.groupby(["roi", "image_set", "left_out"]):
         present = [subject for subject in SUBJECTS if subject != left_out]
         assert list(rows["subject"]) == present
-        expected = between_subject_ceiling(np.array([rdms[roi][label][subject] for subject in present]))
+        expected = between_subject_ceiling(np.array([rdms[roi][label][subject] for subject in present]), measure)
         np.testing.assert_allclose(rows[["lower", "upper"]].to_numpy().T, expected)
 
 

@@ -38,9 +38,9 @@ def tabulate_ceilings(
     Returns
     -------
     DataFrame with columns
-        ``roi``, ``image_set``, ``left_out``, ``subject``, ``lower``, ``upper``, ``measure``: the ceiling among all subjects who have the
-        region (``left_out`` is ``nobody``), and with at least three also among the others when one of them is left out, from
-        which intervals are made. A region that only one subject has, who has nobody to agree with, has no rows.
+        ``roi``, ``image_set``, ``left_out``, ``subject``, ``lower``, ``upper``, ``measure``: the ceiling among all subjects who
+        have the region (``left_out`` is ``nobody``), and with at least three also among the others when one of them is left
+        out, from which intervals are made. A region that only one subject has, who has nobody to agree with, has no rows.
     """
     parts = []
     for roi, sets in rdms.items():
@@ -118,9 +118,9 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     -------
     DataFrame
         One row for each model and region, in the order of ``scores``. ``n_subjects`` counts those who have the region; scores
-        and ceilings are theirs. ``pairs`` says what ``r`` is made of, ``image_sets`` or ``all``, ``measure`` by what
-        RDMs were compared, and ``n_image_sets`` counts the sets. Where there is no test, ``test_left_out`` says why, and where there is no ratio, or no ceiling,
-        ``ratio_left_out`` does; both are empty otherwise.
+        and ceilings are theirs. ``pairs`` says what ``r`` is made of, ``image_sets`` or ``all``, ``measure`` how RDMs
+        were compared, and ``n_image_sets`` counts the sets. Where there is no test, ``test_left_out`` says why, and where
+        there is no ratio, or no ceiling, ``ratio_left_out`` does; both are empty otherwise.
 
     Raises
     ------
@@ -190,15 +190,15 @@ def leave_out_zero(table: pd.DataFrame, distance: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The same, with ``t``, ``p``, ``p_adjusted`` and ratios NaN and the reason in ``test_left_out`` and ``ratio_left_out``, where
-        `capcortex.rsa.measures.why_no_zero` has one.
+        The same; where `capcortex.rsa.measures.why_no_zero` has a reason it stands in ``test_left_out`` and ``ratio_left_out``,
+        and ``t``, ``p``, ``p_adjusted`` and ratios are NaN.
     """
     reason = why_no_zero(table["measure"].iloc[0], distance)
     if not reason:
         return table
-    ratios = [column for column in table if column.startswith("ratio_to_")]
-    numbers = dict.fromkeys(["t", "p", "p_adjusted", *ratios], np.nan)
-    return table.assign(**numbers, test_left_out=reason, ratio_left_out=reason)
+    left_out = table.assign(test_left_out=reason, ratio_left_out=reason)
+    left_out.loc[:, ["t", "p", "p_adjusted", *table.filter(like="ratio_to_")]] = np.nan
+    return left_out
 
 
 def _why_not_tested(r: pd.Series, over_all_pairs: bool) -> str:
