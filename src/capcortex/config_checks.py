@@ -132,12 +132,7 @@ def find_disagreements(
                 for text in find_unknown_name(model, mapped, "searchlight: models"):
                     place = ("searchlight", "contrasts", position, member)
                     yield Problem(place, f"{text}; add it there, or leave the contrast out")
-    if sound(("pairs",), ("rdm_comparison",)) and config["pairs"] == "all" and config["rdm_comparison"] != "pearson":
-        yield Problem(
-            ("rdm_comparison",),
-            f"found {config['rdm_comparison']!r} with pairs: all, for which only Pearson's r is computed, in blocks of pairs that "
-            "are never kept: choose pearson, or pairs: image_sets",
-        )
+    yield from _find_measure_that_all_pairs_lack(config, sound)
     if sound(("source",), ("local",)) and config["source"] == "local":
         if not config["local"]["nsd"]:
             yield Problem(("local", "nsd"), "the folder of your copy of NSD is needed when source is local")
@@ -161,6 +156,16 @@ def find_disagreements(
             # The miniature is made for all subjects of the table.
             of_all = tables["subjects_table"].set_index("subject")["sessions"].astype(int)
             yield from _find_impossible_numbers(config, rows.astype(int), of_all, sound)
+
+
+def _find_measure_that_all_pairs_lack(config: Mapping[str, Any], sound: Callable[..., bool]) -> Iterator[Problem]:
+    keys = ("pairs", "rdm_comparison")
+    if sound(*((key,) for key in keys)) and config["pairs"] == "all" and config["rdm_comparison"] != "pearson":
+        yield Problem(
+            ("rdm_comparison",),
+            f"found {config['rdm_comparison']!r} with pairs: all, for which only Pearson's r is computed, "
+            "in blocks of pairs that are never kept: choose pearson, or pairs: image_sets",
+        )
 
 
 def _find_models_of_the_miniature(

@@ -288,12 +288,11 @@ def why_left_out(
     for model in (check[key] for key in ("model", "minus") if key in check):
         if model not in set(of_roi["model"]):
             return f"model {model} is not compared with regions"
-    if check["quantity"] in ("ceiling", "ratio"):
-        if ceilings.loc[ceilings["roi"] == roi, "subject"].nunique() < 3:
-            return "the interval of a ceiling needs at least three subjects, and image sets that all saw three times"
-    elif (~is_shared(of_roi["image_set"]) & (of_roi["model"] == check["model"])).sum() < 2:
-        return FEW_SETS
-    return ""
+    of_ceiling = check["quantity"] in ("ceiling", "ratio")
+    if of_ceiling and ceilings.loc[ceilings["roi"] == roi, "subject"].nunique() < 3:
+        return "the interval of a ceiling needs at least three subjects, and image sets that all saw three times"
+    n_own_sets = (~is_shared(of_roi["image_set"]) & (of_roi["model"] == check.get("model"))).sum()
+    return FEW_SETS if not of_ceiling and n_own_sets < 2 else ""
 
 
 def rows_left_out(reasons: Sequence[tuple[Mapping[str, Any], str]]) -> pd.DataFrame:

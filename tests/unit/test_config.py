@@ -21,6 +21,7 @@ from capcortex.config import RENAMED, describe, load_study, searchlight_batches
 from capcortex.config_checks import model_mistakes
 from capcortex.config_files import ConfigError, lay_over, locate, merge_layers, read_layers
 from capcortex.config_schema import allowed, describe_path, parts_of
+from capcortex.rsa.measures import MEASURES
 
 ROOT = Path(__file__).parents[2]
 
@@ -589,6 +590,20 @@ def test_contrasts_need_their_models(config):
         "searchlight: contrasts: item 1: item 2: 'categoreis' is not in searchlight: models; nearest: 'categories'"
         in line
     )
+
+
+def test_all_pairs_are_compared_by_pearsons_r_only(config):
+    config["rdm_comparison"] = "rho-a"
+    assert load_study(config, ROOT).config["rdm_comparison"] == "rho-a"
+    config["pairs"] = "all"
+    (line,) = errors_of(config)
+    assert line.startswith("config: rdm_comparison: found 'rho-a' with pairs: all")
+    assert line.endswith("choose pearson, or pairs: image_sets")
+
+
+def test_measures_are_those_of_the_library():
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    assert tuple(schema["properties"]["rdm_comparison"]["enum"]) == MEASURES
 
 
 def test_models_of_the_miniature_are_refused_on_real_data(config):

@@ -18,8 +18,9 @@ from matplotlib.transforms import Bbox
 
 from capcortex.figures import captions, rdms, roi, style
 from capcortex.inference.ceilings import tabulate_between
-from capcortex.inference.group import is_shared, tabulate_group
+from capcortex.inference.group import is_shared, leave_out_zero, tabulate_group
 from capcortex.inference.tests import TOO_FEW
+from capcortex.rsa.measures import MEASURES
 from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
 
@@ -277,6 +278,21 @@ class TestRegions:
         numbers = roi.plotted_numbers(table, means, labels)
         named = numbers[(numbers["mark"] == "mean") & (numbers["test_left_out"] == TOO_FEW)]
         assert set(named["roi"]) == {"ventral"} and len(named) == 2
+
+    @pytest.mark.parametrize("measure", MEASURES)
+    def test_figure_names_the_measure(self, measure: str) -> None:
+        table, means, labels = study()
+        figure = draw(table.assign(measure=measure), means, labels)
+        name = {"pearson": "Pearson r", "spearman": "Spearman rho", "whitened-cosine": "whitened cosine"}
+        assert panel(figure, "r: early").get_ylabel().endswith(f"{name.get(measure, measure)})")
+        assert not faults_of_texts(figure)
+
+    def test_a_measure_without_a_zero_keeps_its_intervals(self) -> None:
+        table, means, labels = study()
+        table = leave_out_zero(table.assign(measure="whitened-cosine"))
+        said = words(draw(table, means, labels)).replace("\n", " ")
+        assert "No test: the whitened cosine has no meaningful zero" in said
+        assert "interval over subjects" in said and "adjusted p" not in said
 
     def test_no_shared_images(self) -> None:
         table, means, labels = study(2, shared=False)

@@ -14,7 +14,7 @@ from capcortex.inference.ceilings import (
     ratio_interval,
     tabulate_between,
 )
-from capcortex.inference.group import is_shared, tabulate_group
+from capcortex.inference.group import is_shared, leave_out_zero, require_one_measure, tabulate_group
 from capcortex.inference.tests import TOO_FEW
 from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
@@ -25,7 +25,7 @@ SHARED = {"subj01": [0.3, 0.2], "subj02": [0.5, 0.3], "subj03": [0.2, 0.4]}
 ALIKE = {"measure": "pearson", "distance": "correlation"}
 
 
-def scores_of(own=None, shared=None, model="caption", roi="early", n_pairs=4950, measure="pearson"):
+def scores_of(own=None, shared=None, model="caption", roi="early", *, n_pairs=4950, measure="pearson"):
     own, shared = OWN if own is None else own, SHARED if shared is None else shared
     rows = [
         (model, roi, subject, f"{label}-{number:03d}", r, n_pairs, measure, "correlation")
@@ -37,7 +37,7 @@ def scores_of(own=None, shared=None, model="caption", roi="early", n_pairs=4950,
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
-def ceilings_of(lower, upper=None, roi="early", subjects=SUBJECTS, without=None, measure="pearson"):
+def ceilings_of(lower, upper=None, roi="early", *, subjects=SUBJECTS, without=None, measure="pearson"):
     """Two shared sets; ``without`` gives the lower bounds of the others when a subject is left out (default: unchanged)."""
     upper = [value + 0.1 for value in lower] if upper is None else upper
     rows = []
@@ -250,19 +250,49 @@ def test_subjects_with_nothing_in_common_seldom_get_a_ceiling(rng):
     assert above <= 400 * (0.025 + 3 * np.sqrt(0.025 * 0.975 / 400))
 
 
+def test_scores_and_ceilings_of_several_measures_are_refused():
+    several = pd.concat([scores_of(), scores_of(model="random", measure="rho-a")])
+    with pytest.raises(ValueError, match="scores of one measure are needed, found pearson, rho-a"):
+        tabulate_group(several, ceilings_of([0.5, 0.6, 0.55]), 0.95)
+    with pytest.raises(ValueError, match="scores of one distance are needed, found correlation, cosine"):
+        require_one_measure(pd.concat([scores_of(), scores_of().assign(distance="cosine")]))
+    with pytest.raises(
+        ValueError, match=r"scores and ceiling \(between-subjects\) are not alike: measure rho-a against pearson"
+    ):
+        tabulate_group(scores_of(measure="rho-a"), ceilings_of([0.5, 0.6, 0.55]), 0.95)
+
+
+def test_a_measure_without_a_zero_has_neither_tests_nor_ratios():
+    scores, ceilings = scores_of(measure="whitened-cosine"), ceilings_of([0.5, 0.6, 0.55], measure="whitened-cosine")
+    table = tabulate_group(scores, ceilings, 0.95)
+    unbiased = table.assign(distance="crossnobis")
+    pd.testing.assert_frame_equal(leave_out_zero(unbiased), unbiased)
+    of_pearson = tabulate_group(scores_of(), ceilings_of([0.5, 0.6, 0.55]), 0.95)
+    pd.testing.assert_frame_equal(leave_out_zero(of_pearson), of_pearson)
+    found = leave_out_zero(table)
+    changed = [column for column in found if not found[column].equals(table[column])]
+    ratios = [f"ratio_to_{bound}{end}" for bound in ("lower", "upper") for end in ("", "_low", "_high")]
+    assert changed == ["t", "p", "p_adjusted", "test_left_out", *ratios, "ratio_left_out"]
+    assert found[["t", "p", "p_adjusted", *ratios]].isna().all(axis=None)
+    for column in ("test_left_out", "ratio_left_out"):
+        assert found[column].str.contains("no meaningful zero with correlation distances").all()
+
+
 def of_subjects(rng, subjects=SUBJECTS):
     return dict(zip(subjects, rng.uniform(size=(len(subjects), 45)), strict=True))
 
 
-def test_ceilings_of_every_region_and_set(rng):
+@pytest.mark.parametrize("measure", ["pearson", "rho-a"])
+def test_ceilings_of_every_region_and_set(rng, measure):
     rdms = {roi: {label: of_subjects(rng) for label in ("shared-001", "shared-002")} for roi in ("early", "ventral")}
-    table = tabulate_between(rdms, **ALIKE)
+    table = tabulate_between(rdms, measure=measure, distance="cosine")
     assert list(table.columns) == CEILING_COLUMNS
+    assert set(table["measure"]) == {measure}
     assert len(table) == 2 * 2 * (3 + 3 * 2)
     for (roi, label, left_out), rows in table.groupby(["roi", "image_set", "left_out"]):
         present = [subject for subject in SUBJECTS if subject != left_out]
         assert list(rows["subject"]) == present
-        expected = between_subject_ceiling(np.array([rdms[roi][label][subject] for subject in present]))
+        expected = between_subject_ceiling(np.array([rdms[roi][label][subject] for subject in present]), measure)
         np.testing.assert_allclose(rows[["lower", "upper"]].to_numpy().T, expected)
 
 

@@ -216,6 +216,34 @@ def all_pairs_runtime(wildcards, input, attempt):
     return attempt * (10 + int(2 * 25e-12 * size["n_images"] ** 2 * n_values / 60))
 
 
+# Seconds for one comparison of two RDMs of 100 images among many resampled ones, twice what the slowest case took.
+RESAMPLING_SECONDS = {"pearson": 4e-5, "tau-a": 12e-3}
+
+
+def resampling_runtime(n_comparisons, attempt):
+    """Minutes; a comparison takes longer with the number of pairs."""
+    measure, size = STUDY.config["rdm_comparison"], STUDY.config["image_set_size"]
+    seconds = RESAMPLING_SECONDS.get(measure, 4e-3) * (size / 100) ** 2
+    return attempt * (10 + int(n_comparisons * seconds / 60))
+
+
+def bootstrap_runtime(wildcards, attempt):
+    """Each draw compares all subjects with all models in every region."""
+    config, n_rois = STUDY.config, sum(map(len, STUDY.config["rois"].values()))
+    n_compared = len(STUDY.subject_names) * len(STUDY.model_names) * n_rois
+    return resampling_runtime(
+        config["bootstrap_draws"] * config["shared_image_sets"] * n_compared, attempt
+    )
+
+
+def permutation_runtime(wildcards, attempt):
+    """Each permutation compares all regions on every image set."""
+    n_rois = sum(map(len, STUDY.config["rois"].values()))
+    return resampling_runtime(
+        STUDY.config["image_permutations"] * N_IMAGE_SETS * n_rois, attempt
+    )
+
+
 def in_roi_space(pattern):
     """Path of a ROI result in the space that the config names."""
     return pattern.replace("{space}", STUDY.config["roi_space"])

@@ -108,6 +108,76 @@ rule compare_roi_rdms:
         "../../scripts/compare_roi_rdms.py"
 
 
+rule bootstrap_rois:
+    """Covariances of the models' scores over draws of subjects and of images of the shared sets, for every region."""
+    input:
+        rois=every_subject(rules.compute_roi_rdm.output.rdm),
+        models=every_model(rules.compute_model_rdm.output.rdm),
+        # As for compare_roi_rdms.
+        sentinel=rules.check_sentinel.output.sentinel,
+    output:
+        bootstrap="results/rsa/bootstrap_space-{space}.nc",
+    log:
+        "logs/bootstrap_rois/space-{space}.log",
+    benchmark:
+        "benchmarks/bootstrap_rois/space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (500 + int(2 * input.size_mb)),
+        runtime=bootstrap_runtime,
+        disk_mb=10,
+    params:
+        subjects=STUDY.subject_names,
+        models=STUDY.model_names,
+        measure=STUDY.config["rdm_comparison"],
+        n_draws=STUDY.config["bootstrap_draws"],
+        seed=STUDY.config["seed"],
+        code=script_digest("bootstrap_rois.py"),
+        provenance="results/provenance",
+    message:
+        "Drawing subjects and images {params.n_draws} times, {wildcards.space}"
+    script:
+        "../../scripts/bootstrap_rois.py"
+
+
+rule permute_images:
+    """Compare a model with every region of each subject under permutations of the images in the subject's own sets."""
+    input:
+        model=rules.compute_model_rdm.output.rdm,
+        rois=every_subject(rules.compute_roi_rdm.output.rdm),
+        # As for compare_roi_rdms.
+        sentinel=rules.check_sentinel.output.sentinel,
+    output:
+        permutations="results/rsa/permutations/{model}_space-{space}.tsv",
+    log:
+        "logs/permute_images/{model}_space-{space}.log",
+    benchmark:
+        "benchmarks/permute_images/{model}_space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (600 + int(2 * input.size_mb)),
+        runtime=permutation_runtime,
+        disk_mb=10,
+    params:
+        model=lambda wildcards: wildcards.model,
+        subjects=STUDY.subject_names,
+        measure=STUDY.config["rdm_comparison"],
+        n_permutations=STUDY.config["image_permutations"],
+        seed=STUDY.config["seed"],
+        code=script_digest("permute_images.py"),
+        provenance="results/provenance",
+    message:
+        "Permuting the images of model {wildcards.model} {params.n_permutations} times, {wildcards.space}"
+    script:
+        "../../scripts/permute_images.py"
+
+
 rule compare_all_pairs:
     """Correlate the RDMs of a subject's regions with those of all models over all pairs of the subject's images."""
     input:
@@ -247,6 +317,32 @@ rule tabulate_all_pairs:
         "../../scripts/tabulate_all_pairs.py"
 
 
+rule tabulate_permutations:
+    """Permutation tests of all models, regions and subjects, corrected together."""
+    input:
+        permutations=every_model(rules.permute_images.output.permutations),
+    output:
+        table="results/tables/image-permutations_space-{space}.tsv",
+    log:
+        "logs/tabulate_permutations/space-{space}.log",
+    benchmark:
+        "benchmarks/tabulate_permutations/space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        disk_mb=10,
+    params:
+        code=script_digest("tabulate_permutations.py"),
+        provenance="results/provenance",
+    message:
+        "Table of permutation tests, {wildcards.space}"
+    script:
+        "../../scripts/tabulate_permutations.py"
+
+
 rule compare_models:
     """Differences of models in every region, paired by subject, in the families of tests that the config declares."""
     input:
@@ -321,6 +417,7 @@ rule tables:
         rules.tabulate_data_quality.output,
         in_roi_space(rules.tabulate_roi_rsa.output.table),
         in_roi_space(rules.estimate_roi_ceilings.output.table),
+        in_roi_space(rules.tabulate_permutations.output.table),
         in_roi_space(rules.compare_models.output.table) if STUDY.comparisons else [],
         RELEASED_STATISTICS,
         (

@@ -85,7 +85,7 @@ def between_subject_ceiling(
     vectors = np.asarray(rdms, dtype=np.float64)
     if len(vectors) < 2:
         raise ValueError(f"a between-subject ceiling needs at least two subjects, found {len(vectors)}")
-    used = np.isfinite(vectors).all(axis=0)
+    used = np.asarray(np.isfinite(vectors).all(axis=0))
     standard = np.full_like(vectors, np.nan)
     standard[:, used] = standardised(vectors[:, used], measure, used)
     total = standard.sum(axis=0)

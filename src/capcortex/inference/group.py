@@ -134,10 +134,10 @@ def leave_out_zero(table: pd.DataFrame) -> pd.DataFrame:
     reason = why_no_zero(table["measure"].iloc[0], table["distance"].iloc[0])
     if not reason:
         return table
-    table = table.assign(test_left_out=reason, ratio_left_out=reason)
-    table[["t", "p", "p_adjusted", "t_shared", "p_shared", "p_shared_adjusted"]] = np.nan
-    table[[f"ratio_to_{bound}{end}" for bound in BOUNDS for end in ("", "_low", "_high")]] = np.nan
-    return table
+    left_out = table.assign(test_left_out=reason, ratio_left_out=reason)
+    # t, p and what their names begin with.
+    left_out.loc[:, list(table.filter(regex="^[tp](_|$)|^ratio_to_"))] = np.nan
+    return left_out
 
 
 def require_one_measure(scores: pd.DataFrame) -> None:

@@ -235,6 +235,38 @@ def _as_dataset(
     return xr.Dataset({"rdm": rdm}, coords={"image_set": labels, "id73k": (("image_set", "image"), image_sets)})
 
 
+def rdms_on_sets(rdms: xr.Dataset, sets: xr.Dataset, *, name: str, sets_name: str) -> xr.DataArray:
+    """Pick the RDMs of certain image sets, after making sure that these are of the same images in the same order.
+
+    Parameters
+    ----------
+    rdms
+        Dataset of `rdms_of_sets`, perhaps of several regions.
+    sets
+        Dataset with the sets wanted: ``id73k`` (image_set, image), ``image_set``.
+    name, sets_name
+        Names of both, for messages.
+
+    Returns
+    -------
+    DataArray (image_set, ..., pair)
+        Sets in the order of ``sets``.
+
+    Raises
+    ------
+    ValueError
+        If a set is lacking, or holds other images, naming set, position and ids.
+    """
+    labels = [str(label) for label in sets["image_set"].to_numpy()]
+    known = {str(label) for label in rdms["image_set"].to_numpy()}
+    if lacking := [label for label in labels if label not in known]:
+        raise ValueError(f"{name} lacks image set {lacking[0]} of {sets_name} ({len(lacking)} of {len(labels)} sets)")
+    chosen = rdms.sel(image_set=labels)
+    for label, own, wanted in zip(labels, chosen["id73k"].to_numpy(), sets["id73k"].to_numpy(), strict=True):
+        require_equal(own, wanted, left_name=f"{name}, image set {label}", right_name=f"{sets_name}, image set {label}")
+    return chosen["rdm"].transpose("image_set", ..., "pair")
+
+
 def compare_sets(
     left: xr.Dataset, right: xr.Dataset, *, left_name: str, right_name: str, measure: str = "pearson"
 ) -> xr.Dataset:
