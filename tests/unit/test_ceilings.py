@@ -140,7 +140,7 @@ def test_released_ceiling_by_the_definition(rng):
 
 
 def test_repeats_give_the_reliability_of_their_mean(rng):
-    # Three repeats x + e of variance 1 + v: r is 1 / (1 + v), the reliability of their mean 1 / (1 + v / 3), exact as they are linear.
+    # Three repeats x + e of variance 1 + v: r is 1 / (1 + v), the reliability of their mean 1 / (1 + v / 3).
     n_pairs, v = 630 * 629 // 2, 2.0
     truth = rng.normal(size=n_pairs)
     repeats = truth + np.sqrt(v) * rng.normal(size=(3, n_pairs))

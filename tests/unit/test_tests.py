@@ -168,7 +168,7 @@ def test_corrections_are_statsmodels(p):
 
 
 def test_holm_by_hand():
-    # m = 3: 3 * 0.01, then 2 * 0.03 = 0.06, then 0.04, not below the one before; a test that could not be made counts for nothing.
+    # m = 3: 3 * 0.01, then 2 * 0.03 = 0.06, then 0.04, not below the one before. An undefined test counts for nothing.
     np.testing.assert_allclose(holm_adjusted([0.01, 0.04, np.nan, 0.03]), [0.03, 0.06, np.nan, 0.06])
     np.testing.assert_allclose(holm_adjusted([[0.6, 0.7]]), [[1, 1]])
     assert holm_adjusted([]).shape == (0,)

@@ -78,9 +78,9 @@ def compare_models(
         Columns `COMPARISON_COLUMNS`, a row for each family, contrast and region. ``difference`` is the mean over subjects of the
         difference of r on their own images, with Student's t interval, paired t-test and exact sign-flip test;
         ``difference_shared`` is that on the shared images, with interval and test of the two-factor bootstrap. Where the family
-        has a bound, ``p_equivalence`` is that of two one-sided t-tests of ``difference``. Columns ``_adjusted`` are corrected over
-        the family's contrasts and regions, each kind of test by itself; ``n_tests`` counts them. A comparison that cannot be made
-        has NaN, and ``test_left_out`` says why.
+        has a bound, ``p_equivalence`` is that of two one-sided t-tests of ``difference``. Columns ``_adjusted`` are corrected
+        over the family's contrasts and regions, each kind of test by itself; ``n_tests`` counts them. A comparison that cannot be
+        made has NaN, and ``test_left_out`` says why.
 
     Raises
     ------
