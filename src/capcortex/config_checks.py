@@ -117,6 +117,7 @@ def find_disagreements(
                 for text in find_unknown_name(model, mapped, "searchlight: models"):
                     place = ("searchlight", "contrasts", position, member)
                     yield Problem(place, f"{text}; add it there, or leave the contrast out")
+    yield from _find_obstacles_to_crossnobis(config, sound)
     if sound(("source",), ("local",)) and config["source"] == "local":
         if not config["local"]["nsd"]:
             yield Problem(("local", "nsd"), "the folder of your copy of NSD is needed when source is local")
@@ -140,6 +141,23 @@ def find_disagreements(
             # The miniature is made for all subjects of the table.
             of_all = tables["subjects_table"].set_index("subject")["sessions"].astype(int)
             yield from _find_impossible_numbers(config, rows.astype(int), of_all, sound)
+
+
+def _find_obstacles_to_crossnobis(config: Mapping[str, Any], sound: Callable[..., bool]) -> Iterator[Problem]:
+    if not sound(("brain_distance",)) or config["brain_distance"] != "crossnobis":
+        return
+    if sound(("pairs",)) and config["pairs"] == "all":
+        yield Problem(
+            ("brain_distance",),
+            "found 'crossnobis', which is of single responses on image sets, but pairs: all compares distances of averaged "
+            "betas: set pairs to image_sets, or brain_distance to correlation",
+        )
+    if sound(("incomplete_data",)) and config["incomplete_data"] == "nanmean":
+        yield Problem(
+            ("brain_distance",),
+            "found 'crossnobis', which needs every repeat, but incomplete_data: nanmean uses vertices and voxels that lack "
+            "some: set incomplete_data to exclude, or brain_distance to correlation",
+        )
 
 
 def _find_models_of_the_miniature(

@@ -558,8 +558,8 @@ def test_extraction_stays_within_its_memory(tmp_path, rng, peak_mb):
 
 
 def test_averaging_stays_within_its_memory(tmp_path, peak_mb):
-    # As many images as NSD has, so that the terms of the formula count, but few vertices beyond one block.
-    n_images, n_trials, n_vertices = 10_000, 2500, module.UNIT_BLOCK + 200
+    # So many images that the terms of the formula count, but few vertices beyond one block.
+    n_images, n_trials, n_vertices = 6000, 1500, module.UNIT_BLOCK + 200
     ids = np.tile(np.arange(1, n_images + 1), 3).reshape(-1, n_trials)
     values = np.broadcast_to(np.arange(n_trials, dtype=np.int16)[:, None], (n_trials, n_vertices))
     for number, own in enumerate(ids):

@@ -240,7 +240,9 @@ def test_draws_depend_on_seed_subject_and_set_only(rng, monkeypatch):
     assert not np.array_equal(rdm("b", seed=2), alone)
     assert not np.array_equal(rdm("b", subject="subj02"), alone)
     drawn = draw_noise_images(ids, sets[1], random_generator(1, "noise-images", "subj01", "b"))
-    expected = crossnobis_distances(repeats.sel(id73k=sets[1]).to_numpy(), estimate_noise(repeats.sel(id73k=drawn).to_numpy()))
+    expected = crossnobis_distances(
+        repeats.sel(id73k=sets[1]).to_numpy(), estimate_noise(repeats.sel(id73k=drawn).to_numpy())
+    )
     np.testing.assert_allclose(alone, expected, rtol=1e-5, atol=1e-6)
 
 

@@ -23,6 +23,8 @@ IMAGE_CHUNK = {"vertex": 100, "voxel": 1}
 # Repeats are read region by region in both.
 REPEATS_IMAGE_CHUNK = 100
 POLICIES = ("exclude", "nanmean")
+CHOSEN_BY_REPEATS = ("betas_fithrf_GLMdenoise_RR",)
+"""Versions of the betas whose repeats depend on each other: what is removed as noise was chosen by comparing repeats."""
 
 
 def averaging_memory_mb(n_images: int, n_trials: int, n_repeated: int) -> int:
@@ -101,9 +103,7 @@ def average_repeats(
         # kept, with their places among the repeats.
         sums, singles = [], []
         for rows, repeat in zip(np.split(image_of_trial, bounds), np.split(repeat_of_trial, bounds), strict=True):
-            sums.append(
-                csr_array((np.ones(rows.size), (rows, np.arange(rows.size))), shape=(images.size, rows.size))
-            )
+            sums.append(csr_array((np.ones(rows.size), (rows, np.arange(rows.size))), shape=(images.size, rows.size)))
             own = np.flatnonzero(np.isin(rows, kept))
             singles.append((own, (repeat[own], np.searchsorted(kept, rows[own]))))
         about = {"subject": subject, "incomplete_data": incomplete_data, "sessions": len(sessions)}
@@ -153,6 +153,17 @@ def average_repeats(
                 np.divide(total, count, out=total, where=usable)
                 total[:, ~usable] = np.nan
                 variable[:, start:stop] = total.astype(np.float32)
+
+
+def caution_about_repeats(distance: str, version: str) -> str | None:
+    """Say why distances that are cross-validated over repeats are not unbiased with a version of the betas; None if they are."""
+    if distance != "crossnobis" or version not in CHOSEN_BY_REPEATS:
+        return None
+    return (
+        f"brain_distance is crossnobis and betas_version {version} (b3): its noise regressors and ridge parameters were chosen "
+        "by cross-validation over repeats, which therefore depend on each other, and distances are not unbiased; the repeats of "
+        "betas_fithrf (b2) are independent"
+    )
 
 
 def read_roi_betas(path: str | Path, units: NDArray[np.intp]) -> xr.DataArray:

@@ -17,7 +17,7 @@ from capcortex.arrays import open_array
 from capcortex.files import remedy
 from capcortex.ids import Ids, as_ids, require_equal
 from capcortex.images import read_on_grid, read_vertices
-from capcortex.nsd.bookkeeping import seen_three_times
+from capcortex.nsd.bookkeeping import REPEATS, seen_three_times
 from capcortex.nsd.rois import noise_ceiling, read_surface_labels
 from capcortex.nsd.sessions import read_mask
 

@@ -233,7 +233,7 @@ def crossnobis_of_sets(
     of_own_images, shrinkages = 0, []
     for number, (label, image_set) in enumerate(zip(labels, image_sets, strict=True)):
         drawn = draw_noise_images(images, image_set, random_generator(seed, "noise-images", subject, label))
-        of_own_images += np.isin(image_set, drawn).all()
+        of_own_images += int(np.isin(image_set, drawn).all())
         noise = estimate_noise(values[:, positions(drawn, images, what=what)])
         shrinkages.append(noise.shrinkage)
         rdms[number] = crossnobis_distances(values[:, positions(image_set, images, what=what)], noise)
@@ -243,8 +243,8 @@ def crossnobis_of_sets(
     )
     if of_own_images:
         LOG.warning(
-            "%s: of %d image sets noise was estimated from all %d images, those of the set too, because fewer than %d are outside "
-            "it: distances are somewhat too large",
+            "%s: of %d image sets noise was estimated from all %d images, those of the set too, because fewer than %d are "
+            "outside it: distances are somewhat too large",
             *(what, of_own_images, images.size, LEAST_NOISE_IMAGES),
         )
     return made.assign(rdm=made["rdm"].copy(data=rdms))
