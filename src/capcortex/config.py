@@ -24,6 +24,7 @@ from capcortex.config_checks import (
 from capcortex.config_files import ConfigError, KeyPath, locate, merge_layers, read_layers
 from capcortex.config_schema import Renamed, find_problems, is_set
 from capcortex.nsd import layout
+from capcortex.nsd.betas import caution_about_repeats
 
 CONTRAST = "_minus_"
 """Joins the names of two models in the name of their contrast; names of models have hyphens only."""
@@ -292,6 +293,8 @@ def describe(study: Study) -> str:
         + released,
         "maps": (", ".join(study.maps) or "none") + radius,
     }
+    caution = caution_about_repeats(config["brain_distance"], config["betas_version"])
+    lines |= {"caution": caution} if caution else {}
     return "\n".join(f"{name + ':':<13}{text}" for name, text in lines.items())
 
 

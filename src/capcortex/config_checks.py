@@ -133,6 +133,7 @@ def find_disagreements(
                     place = ("searchlight", "contrasts", position, member)
                     yield Problem(place, f"{text}; add it there, or leave the contrast out")
     yield from _find_measure_that_all_pairs_lack(config, sound)
+    yield from _find_obstacles_to_crossnobis(config, sound)
     if sound(("source",), ("local",)) and config["source"] == "local":
         if not config["local"]["nsd"]:
             yield Problem(("local", "nsd"), "the folder of your copy of NSD is needed when source is local")
@@ -165,6 +166,23 @@ def _find_measure_that_all_pairs_lack(config: Mapping[str, Any], sound: Callable
             ("rdm_comparison",),
             f"found {config['rdm_comparison']!r} with pairs: all, for which only Pearson's r is computed, "
             "in blocks of pairs that are never kept: choose pearson, or pairs: image_sets",
+        )
+
+
+def _find_obstacles_to_crossnobis(config: Mapping[str, Any], sound: Callable[..., bool]) -> Iterator[Problem]:
+    if not sound(("brain_distance",)) or config["brain_distance"] != "crossnobis":
+        return
+    if sound(("pairs",)) and config["pairs"] == "all":
+        yield Problem(
+            ("brain_distance",),
+            "found 'crossnobis', which is of single responses on image sets, but pairs: all compares distances of averaged "
+            "betas: set pairs to image_sets, or brain_distance to correlation",
+        )
+    if sound(("incomplete_data",)) and config["incomplete_data"] == "nanmean":
+        yield Problem(
+            ("brain_distance",),
+            "found 'crossnobis', which needs every repeat, but incomplete_data: nanmean uses vertices and voxels that lack "
+            "some: set incomplete_data to exclude, or brain_distance to correlation",
         )
 
 

@@ -34,13 +34,15 @@ rule compute_model_rdm:
 
 
 rule compute_roi_rdm:
-    """Dissimilarities of the images of every set in each region of a subject."""
+    """Dissimilarities of the images of every set in each region of a subject, and what noise ceilings need."""
     input:
-        betas="results/betas/{subject}_space-{space}.nc",
+        betas=rules.average_repeats.output.betas,
+        repeats=rules.average_repeats.output.repeats,
         image_sets=[
             rules.draw_image_sets.output.image_sets,
             rules.draw_shared_image_sets.output.image_sets,
         ],
+        all_shared=rules.draw_shared_image_sets.output.all_shared,
         labels=roi_labels,
         names=roi_names,
         indices=roi_indices,
@@ -48,6 +50,7 @@ rule compute_roi_rdm:
         ncsnr=roi_ncsnr,
     output:
         rdm="results/rdms/rois/{subject}_space-{space}.nc",
+        ceilings="results/rdms/rois/{subject}_space-{space}_ceilings.nc",
     log:
         "logs/compute_roi_rdm/{subject}_space-{space}.log",
     benchmark:
@@ -56,17 +59,17 @@ rule compute_roi_rdm:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        # One region's betas at a time: the largest region is taken as a quarter of all units, three copies.
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (400 + int(0.75 * input.size_mb)),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (5 + int(input.size_mb // 500)),
-        disk_mb=10 + int(RDM_MB * sum(map(len, STUDY.config["rois"].values()))),
+        mem_mb=roi_rdm_mem_mb,
+        runtime=roi_rdm_runtime,
+        disk_mb=10
+        + int((RDM_MB + CEILING_MB) * sum(map(len, STUDY.config["rois"].values()))),
     params:
         rois=STUDY.config["rois"],
         native=native_atlases,
         least_ncsnr=STUDY.config["least_ncsnr"],
         distance=STUDY.config["brain_distance"],
+        betas_version=STUDY.config["betas_version"],
+        seed=STUDY.config["seed"],
         code=script_digest("compute_roi_rdm.py"),
         provenance="results/provenance",
     message:

@@ -147,6 +147,27 @@ def rdms_of_sets(
     return _as_dataset(np.array(vectors), image_sets, labels, distance)
 
 
+def rdms_of_repeats(
+    repeats: xr.DataArray, image_sets: NDArray[np.int64], labels: list[str], distance: str, *, what: str
+) -> xr.DataArray:
+    """RDM of each image set in each repeat by itself.
+
+    Parameters
+    ----------
+    repeats : DataArray (repeat, id73k, feature)
+        Single responses to at least the images in the sets.
+    image_sets, labels, distance, what
+        As for `rdms_of_sets`.
+
+    Returns
+    -------
+    DataArray (image_set, repeat, pair), float32
+        Noisier than the RDM of averages; between them stands what the repeats have in common.
+    """
+    single = [rdms_of_sets(one, image_sets, labels, distance, what=what)["rdm"] for one in repeats]
+    return xr.concat(single, dim=repeats["repeat"]).transpose("image_set", "repeat", "pair")
+
+
 def subrdms_of_sets(rdm: xr.DataArray, image_sets: NDArray[np.int64], labels: list[str], *, what: str) -> xr.Dataset:
     """Cut the RDM of each image set out of a ready square one, ``rdm`` (id73k, id73k_2).
 
