@@ -258,6 +258,7 @@ rule figures:
     """All figures."""
     input:
         rules.plot_roi_rsa.output,
+        rules.plot_model_comparisons.output if STUDY.comparisons else [],
         rules.plot_rdms.output,
         rules.plot_captions.output,
         rules.plot_data_quality.output,

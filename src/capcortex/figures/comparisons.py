@@ -61,6 +61,8 @@ SIGNIFICANT: dict[str, Any] = {"marker": (6, 2, 0), "markersize": 4, "markeredge
 LINE, TITLE, EDGE, GAP, AXIS, BETWEEN = 0.34, 0.28, 0.1, 0.14, 0.5, 0.15
 PANEL_WIDTH, LETTER, NOTE_LINE, LEGEND_LINE = 1.3, 0.062, 0.13, 0.18
 REGIONS_PER_ROW = 7
+# Where a ceiling is hardly above zero a ratio to it is of any size; the axis is cut, so that the others can be read.
+RATIO_AXIS = (-1.5, 1.5)
 
 
 def plotted_numbers(table: pd.DataFrame, released: pd.DataFrame | None) -> pd.DataFrame:
@@ -144,9 +146,13 @@ def draw_comparisons(
     handles.append(Line2D([], [], linestyle="", color="0.3", label=f"adjusted p < {level:g}", **SIGNIFICANT))
     if bands:
         handles.append(Patch(label="differences that count as none", **BAND))
-    note = textwrap.wrap(_note(table, space, confidence, level), int(14.5 * (width - 2.6)))
+    sentences = _note(table, space, confidence, level)
+    cut = numbers.loc[numbers["mark"].str.startswith("released"), ["value", "low", "high"]].to_numpy(float)
+    if (np.abs(cut[np.isfinite(cut)]) > RATIO_AXIS[1]).any():
+        sentences += " Ratios and intervals that reach beyond the lower panels are in the table of numbers."
+    note = textwrap.wrap(sentences, int(14.5 * (width - 2.6)))
     legend_columns = max(int((width - EDGE) / 3.0), 1)
-    legend_height = LEGEND_LINE * -(-len(handles) // legend_columns) + 0.1
+    legend_height = LEGEND_LINE * -(-len(handles) // legend_columns)
     below = EDGE + NOTE_LINE * len(note) + 0.08 + legend_height
     rows = -(-len(rois) // columns)
     panel_height = LINE * len(contrasts)
@@ -155,7 +161,7 @@ def draw_comparisons(
     figure = new_figure(width, height)
     top = height - EDGE
     for kind, marks in kinds.items():
-        limits = _limits(numbers[numbers["mark"].isin(marks)])
+        limits = _limits(numbers[numbers["mark"].isin(marks)], kind)
         for start in range(0, len(rois), columns):
             for column, roi in enumerate(rois[start : start + columns]):
                 corner = (left + column * (panel_width + GAP), top - TITLE - panel_height)
@@ -213,9 +219,11 @@ def _draw_bands(axes: Axes, table: pd.DataFrame, contrasts: list[tuple]) -> None
             axes.fill_betweenx([at - 0.5, at + 0.5], -bounds[contrast], bounds[contrast], **BAND)
 
 
-def _limits(numbers: pd.DataFrame) -> tuple[float, float]:
+def _limits(numbers: pd.DataFrame, kind: str) -> tuple[float, float]:
     values = np.append(numbers[["value", "low", "high"]].to_numpy(float), 0)
     values = values[np.isfinite(values)]
+    if kind == "released":
+        values = values.clip(*RATIO_AXIS)
     extent = float(np.ptp(values)) or 1.0
     return float(values.min() - 0.06 * extent), float(values.max() + 0.12 * extent)
 
