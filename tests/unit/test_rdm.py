@@ -305,8 +305,8 @@ def test_rdms_on_sets_of_other_images_are_refused(rng):
     swapped = model.assign_coords(id73k=(("image_set", "image"), ids))
     with pytest.raises(ValueError, match=r"image 4 is id73k .* in model, image set a but .* in brain, image set a"):
         rdms_on_sets(swapped, brain.sel(image_set=["a"]), name="model", sets_name="brain")
-    with pytest.raises(ValueError, match=r"model lacks image set z of brain \(1 of 1 sets\)"):
-        rdms_on_sets(model, brain.isel(image_set=[0]).assign_coords(image_set=["z"]), name="model", sets_name="brain")
+    with pytest.raises(ValueError, match=r"model lacks image set y of brain \(1 of 1 sets\)"):
+        rdms_on_sets(model, brain.isel(image_set=[0]).assign_coords(image_set=["y"]), name="model", sets_name="brain")
 
 
 def test_pairs_know_their_images():
