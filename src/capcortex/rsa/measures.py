@@ -45,7 +45,8 @@ def compare_rdms(
     and 0 otherwise, so that ``V = 2 I + A A'`` with A (pair, image) 1 where an image belongs to a pair; undefined pairs are
     left out of both. By Woodbury's identity ``V^-1 = (I - A (2 I + A' A)^-1 A') / 2``, a solution of the size of the images.
     Distances are compared with their zero, not with their mean. This has a meaning for unbiased, that is cross-validated,
-    distances: with others, which are all positive, even unrelated RDMs have a cosine far above 0 (see `why_no_zero`).
+    distances: with others, which are all positive, even unrelated RDMs have a cosine far above 0, and
+    a model whose distances are all alike has a high one (see `why_no_zero`).
 
     Distances that differ by less than rounding does (1e-12 of the largest) are ties.
 
