@@ -6,7 +6,6 @@ import numpy as np
 import xarray as xr
 
 from capcortex.arrays import write_array
-from capcortex.inference.group import SHARED
 from capcortex.jobs import job
 from capcortex.nsd.betas import caution_about_repeats
 from capcortex.nsd.bookkeeping import REPEATS
@@ -40,8 +39,9 @@ def main(
     ceilings: str,
 ) -> None:
     sets, set_labels = read_image_sets(image_sets)
-    shared = [label.startswith(SHARED) for label in set_labels]
-    shared_sets, shared_labels = sets[shared], [label for label in set_labels if label.startswith(SHARED)]
+    # A subject's own sets are followed by those that all saw.
+    _, shared_labels = read_image_sets(image_sets[1:])
+    shared_sets = sets[np.isin(set_labels, shared_labels)]
     # One set of all images that all subjects saw; with one subject it has none.
     whole, whole_label = read_image_sets([all_shared])[0].reshape(1, -1), ["shared-all"]
     crossnobis = distance == "crossnobis"

@@ -28,7 +28,13 @@ from capcortex.nsd.bookkeeping import (
     seen_three_times_by_all,
 )
 from capcortex.nsd.facts import count_facts, require_facts
-from capcortex.nsd.image_sets import draw_image_sets, draw_own_sets, draw_shared_sets, read_image_sets
+from capcortex.nsd.image_sets import (
+    all_shared_images,
+    draw_image_sets,
+    draw_own_sets,
+    draw_shared_sets,
+    read_image_sets,
+)
 from capcortex.seeds import random_generator
 from capcortex.tables import read_table, write_table
 
@@ -749,6 +755,15 @@ def test_shared_sets_are_of_images_that_all_saw_three_times(seen, size, seed):
     pd.testing.assert_frame_equal(again, table)
 
 
+@given(st.dictionaries(st.sampled_from(SUBJECTS), SEEN, min_size=2))
+def test_all_shared_images_are_listed_whatever_the_order_of_subjects(seen):
+    listed = all_shared_images(trials_of(seen))
+    assert list(listed.columns) == ["image_set", "subject", "id73k"]
+    assert listed["id73k"].tolist() == sorted(set.intersection(*map(thrice, seen.values())))
+    assert set(listed["image_set"]) <= {"shared-all"} and set(listed["subject"]) <= {"all"}
+    pd.testing.assert_frame_equal(all_shared_images(trials_of(dict(reversed(seen.items())))), listed)
+
+
 @given(SEEN, st.sampled_from(SUBJECTS), st.sampled_from(SUBJECTS), st.integers(0, 1000))
 def test_a_draw_is_that_of_its_subject_and_seed(images, one, other, seed):
     """The same images under two names or seeds: each name and seed has a generator of its own, and nothing else matters."""
@@ -810,10 +825,12 @@ def test_different_seeds_and_subjects_give_different_sets(real_files):
     assert not np.array_equal(tables[0]["id73k"], shared["id73k"])
 
 
-def test_one_subject_shares_images_with_nobody(small_files):
+def test_one_subject_shares_images_with_nobody(small_files, tmp_path):
     own = of_subject(small_files[1], "subj01")
     assert seen_three_times(own).size == 30
     assert seen_three_times_by_all(own).size == 0
+    write_table(all_shared_images(own), tmp_path / "shared-all.tsv")
+    assert read_image_sets([tmp_path / "shared-all.tsv"])[0].size == 0
     assert draw_shared_sets(own, n_sets=0, size=10, seed=1).empty
     with pytest.raises(ValueError, match="shared_image_sets is 3; one subject shares images with nobody: set it to 0"):
         draw_shared_sets(own, n_sets=3, size=10, seed=1)

@@ -341,6 +341,20 @@ def test_every_row_of_the_model_table_is_checked(change, words):
         assert word in mistake
 
 
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"pairs": "all"}, "set pairs to image_sets, or brain_distance to correlation"),
+        ({"incomplete_data": "nanmean"}, "set incomplete_data to exclude, or brain_distance to correlation"),
+    ],
+)
+def test_crossnobis_is_refused_where_repeats_are_averaged_first(config, changes, remedy):
+    load_study(config | changes, ROOT)
+    load_study(config | {"brain_distance": "crossnobis"}, ROOT)
+    with pytest.raises(ConfigError, match=rf"brain_distance: found 'crossnobis', which .*: {remedy}$"):
+        load_study(config | {"brain_distance": "crossnobis"} | changes, ROOT)
+
+
 # Atlases
 
 OWN_ATLAS = {
@@ -851,6 +865,23 @@ def test_command_says_what_the_study_would_be(tmp_path):
     done = run_check("config/nsd.yaml")
     assert done.returncode == 0
     assert "local, read from /data/natural-scenes-dataset" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("distance", "version", "cautioned"),
+    [
+        ("crossnobis", "betas_fithrf_GLMdenoise_RR", True),
+        ("crossnobis", "betas_fithrf", False),
+        ("correlation", "betas_fithrf_GLMdenoise_RR", False),
+    ],
+)
+def test_command_cautions_of_crossnobis_with_b3(tmp_path, distance, version, cautioned):
+    (tmp_path / "over.yaml").write_text(f"brain_distance: {distance}\nbetas_version: {version}\n")
+    done = run_check(tmp_path / "over.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+    cautions = [line for line in done.stdout.splitlines() if line.startswith("caution:")]
+    assert len(cautions) == cautioned
+    assert not cautioned or "betas_fithrf (b2)" in cautions[0]
 
 
 def test_command_names_everything_wrong_and_where(tmp_path):

@@ -253,7 +253,9 @@ def region_rdms(
     path, mask = write_volume_betas(folder, betas, voxels, shape, IDS)
     sets = {f"{subject}-001": IDS[:4], "shared-001": IDS[2:], "shared-002": IDS[[5, 0, 3, 1]]}
     rows = [("all" if name[:6] == "shared" else subject, name, image) for name in sets for image in sets[name]]
-    write_table(pd.DataFrame(rows, columns=["subject", "image_set", "id73k"]), folder / "sets.tsv")
+    table = pd.DataFrame(rows, columns=["subject", "image_set", "id73k"])
+    for name, part in table.groupby(table["subject"] == "all"):
+        write_table(part, folder / ("shared.tsv" if name else "own.tsv"))
     table = pd.DataFrame({"image_set": "shared-all", "subject": "all", "id73k": np.asarray(all_shared, int)})
     write_table(table, folder / "shared-all.tsv")
     single = xr.Dataset({"z": (("repeat", "id73k", "voxel"), repeats)}, coords={"repeat": [1, 2, 3], "id73k": IDS})
@@ -261,7 +263,7 @@ def region_rdms(
     script("compute_roi_rdm").main(
         betas=str(path),
         repeats=str(folder / "repeats.nc"),
-        image_sets=[str(folder / "sets.tsv")],
+        image_sets=[str(folder / "own.tsv"), str(folder / "shared.tsv")],
         all_shared=str(folder / "shared-all.tsv"),
         labels=[str(write_volume(folder / "areas.nii.gz", labels.reshape(shape).astype(float)))],
         names=[str(write(folder, "1 V1\n2 V2\n3 far\n4 dot\n"))],

@@ -103,6 +103,7 @@ CONFIGURATIONS: dict[str, dict[str, object]] = {
     "`least_ncsnr`": {"least_ncsnr": 0.2},
     "`pairs`": {"pairs": "all"},
     "`brain_distance`": {"brain_distance": "cosine"},
+    "`brain_distance` to or from `crossnobis`": {"brain_distance": "crossnobis"},
     "`rdm_comparison`": {"rdm_comparison": "rho-a"},
     "`bootstrap_draws`": {"bootstrap_draws": 200},
     "`image_permutations`": {"image_permutations": 99},
@@ -116,6 +117,7 @@ CONFIGURATIONS: dict[str, dict[str, object]] = {
         "searchlight": {"models": ["caption", "categories"], "contrasts": [["caption", "categories"]]}
     },
     "`searchlight: radius`": {"searchlight": {"radius": 3}},
+    "`searchlight: distance`": {"searchlight": {"distance": "cosine"}},
     "`projection`": {"projection": "nsdcode"},
     "`confidence`": {"confidence": 0.9},
     "`false_discovery_rate`": {"false_discovery_rate": 0.1},
@@ -231,7 +233,7 @@ def test_a_subject_comes_and_goes_without_a_trace_in_the_costly_files_of_the_oth
         *(tiny_study / "results/searchlight").rglob("subj03*"),
         *(tiny_study / "results/design").rglob("subj03*"),
     ]
-    assert len(gone) == 2 + 1 + 2
+    assert len(gone) == 4 + 1 + 2
     for path in gone:
         path.rename(tmp_path / f"{path.parent.name}_{path.name}")
     of_all = ("draw_shared_image_sets", "tabulate_data_quality", "average_searchlight")

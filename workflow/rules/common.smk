@@ -137,9 +137,7 @@ def whose_repeats(wildcards):
 def n_repeated_images(wildcards):
     """At most so many images whose single repeats are kept."""
     n_images = n_trials(wildcards) // 3
-    return (
-        n_images if whose_repeats(wildcards) == "all" else min(MOST_SHARED, n_images)
-    )
+    return n_images if whose_repeats(wildcards) == "all" else min(MOST_SHARED, n_images)
 
 
 def averaging_mem_mb(wildcards, attempt):
@@ -216,9 +214,7 @@ def roi_rdm_mem_mb(wildcards, input, attempt):
     single = int(0.5 * repeats / 2**20) + n_images * 4096 * 8 // 2**20
     if STUDY.config["brain_distance"] == "crossnobis":
         n_units = betas // (4 * n_images) // 4
-        single = crossnobis_memory_mb(
-            n_images, n_units, STUDY.config["image_set_size"]
-        )
+        single = crossnobis_memory_mb(n_images, n_units, STUDY.config["image_set_size"])
     return attempt * (400 + max(int(0.75 * betas / 2**20), single))
 
 
