@@ -1,93 +1,24 @@
 """Group results: from one score per subject, model, region and image set to the tables that figures are drawn from."""
 
-from collections.abc import Mapping
-
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from capcortex.inference.ceilings import between_subject_ceiling
-from capcortex.inference.intervals import Interval, jackknife_interval, mean_interval
+from capcortex.inference.ceilings import (
+    BETWEEN,
+    BOUNDS,
+    SHARED,
+    ceiling_interval,
+    of_kind,
+    ratio_interval,
+    require_alike,
+)
+from capcortex.inference.intervals import Interval, mean_interval
 from capcortex.inference.tests import TOO_FEW, false_discovery_adjusted, one_sample_t
 from capcortex.rsa.rdm import ALL_PAIRS
-
-CEILING_COLUMNS = ["roi", "image_set", "left_out", "subject", "lower", "upper"]
-NOBODY = "nobody"
-BOUNDS = ("lower", "upper")
-SHARED = "shared-"
 
 
 def is_shared(image_set: pd.Series) -> pd.Series:
     """Say which image sets are made of images that all subjects saw three times."""
     return image_set.str.startswith(SHARED)
-
-
-def tabulate_ceilings(rdms: Mapping[str, Mapping[str, Mapping[str, NDArray[np.floating]]]]) -> pd.DataFrame:
-    """Between-subject noise ceiling of every region and shared image set.
-
-    Parameters
-    ----------
-    rdms
-        For each region, for each shared image set, the RDM (n_pairs,) of each subject who has the region.
-
-    Returns
-    -------
-    DataFrame with columns
-        ``roi``, ``image_set``, ``left_out``, ``subject``, ``lower``, ``upper``: the ceiling among all subjects who have the
-        region (``left_out`` is ``nobody``), and with at least three also among the others when one of them is left out, from
-        which intervals are made. A region that only one subject has, who has nobody to agree with, has no rows.
-    """
-    parts = []
-    for roi, sets in rdms.items():
-        for label, of_subjects in sets.items():
-            for left_out in [NOBODY, *of_subjects]:
-                present = [subject for subject in of_subjects if subject != left_out]
-                if len(present) < 2:
-                    continue
-                lower, upper = between_subject_ceiling(np.array([of_subjects[subject] for subject in present]))
-                columns = {"roi": roi, "image_set": label, "left_out": left_out, "lower": lower, "upper": upper}
-                parts.append(pd.DataFrame(columns | {"subject": present}))
-    return pd.concat(parts, ignore_index=True)[CEILING_COLUMNS] if parts else pd.DataFrame(columns=CEILING_COLUMNS)
-
-
-def ceiling_interval(ceilings: pd.DataFrame, bound: str, confidence: float) -> Interval:
-    """Group mean of a bound of one region's ceiling, with its jackknife interval over subjects.
-
-    Parameters
-    ----------
-    ceilings
-        One region's rows of `tabulate_ceilings`.
-    bound
-        ``lower`` or ``upper``.
-    confidence
-        Coverage of the interval.
-    """
-    means = ceilings.groupby("left_out")[bound].mean()
-    return jackknife_interval(float(means[NOBODY]), means.drop(NOBODY).to_numpy(), confidence)
-
-
-def ratio_interval(r: pd.Series, ceilings: pd.DataFrame, bound: str, confidence: float) -> Interval:
-    """Group mean of r over the group mean of a bound of the ceiling, with its jackknife interval over subjects.
-
-    A replicate leaves a subject out of numerator and ceiling alike.
-
-    Parameters
-    ----------
-    r
-        Mean correlation of each subject on the shared image sets; the index names the subjects.
-    ceilings, bound, confidence
-        As for `ceiling_interval`.
-
-    Raises
-    ------
-    ValueError
-        If r and ceiling are of different subjects.
-    """
-    means = ceilings.groupby("left_out")[bound].mean()
-    if set(r.index) != set(ceilings["subject"]):
-        raise ValueError(f"r is of {', '.join(r.index)}, the ceiling of {', '.join(sorted(set(ceilings['subject'])))}")
-    replicates = [r.drop(subject).mean() / means[subject] for subject in r.index if subject in means.index]
-    return jackknife_interval(float(r.mean() / means[NOBODY]), replicates, confidence)
 
 
 def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: float) -> pd.DataFrame:
@@ -105,7 +36,7 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     scores
         Rows of `capcortex.rsa.rdm.SCORE_COLUMNS`; see `capcortex.inference.pairs.choose_scores`.
     ceilings
-        Rows of `tabulate_ceilings`.
+        The registry of ceilings; ratios are to those between subjects.
     confidence
         Coverage of all intervals.
 
@@ -115,20 +46,22 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
         One row for each model and region, in the order of ``scores``. ``n_subjects`` counts those who have the region; scores
         and ceilings are theirs. ``pairs`` says what ``r`` is made of, ``image_sets`` or ``all``, and ``n_image_sets`` counts the
         sets. Where there is no test, ``test_left_out`` says why, and where there is no ratio, or no ceiling,
-        ``ratio_left_out`` does; both are empty otherwise.
+        ``ratio_left_out`` does; both are empty otherwise. ``ceiling_kind`` and ``ceiling_images`` say which ceiling it is; score and
+        ceiling are of one ``measure`` and ``distance``.
     """
     rows = []
+    between = of_kind(ceilings, BETWEEN)
     for (model, roi), here in scores.groupby(["model", "roi"], sort=False):
         shared = is_shared(here["image_set"])
         own = here[~shared].groupby("subject")["r"].mean()
         over_all_pairs = bool((here["image_set"] == ALL_PAIRS).any())
-        on_shared = here[shared].groupby("subject")["r"].mean() if shared.any() else None
         t, p = one_sample_t(own)
         row = {
             "model": model,
             "roi": roi,
             "n_subjects": len(own),
             "pairs": "all" if over_all_pairs else "image_sets",
+            **{name: here[name].iloc[0] for name in ("measure", "distance")},
             "n_image_sets": 0 if over_all_pairs else int((~shared).sum()),
             "fewest_pairs": int(here["n_pairs"].min()),
             **_columns("r", mean_interval(own, confidence)),
@@ -137,7 +70,8 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
             "p_adjusted": float("nan"),
             "test_left_out": _why_not_tested(own, over_all_pairs),
         }
-        rows.append(row | _against_ceiling(on_shared, len(own), ceilings[ceilings["roi"] == roi], confidence))
+        of_roi = between[between["roi"] == roi]
+        rows.append(row | _against_ceiling(here[shared], len(own), of_roi, confidence))
     table = pd.DataFrame(rows)
     table["p_adjusted"] = false_discovery_adjusted(table["p"].to_numpy())
     return table
@@ -155,18 +89,21 @@ def _undefined(r: pd.Series, where: str) -> str:
 
 
 def _against_ceiling(
-    r: pd.Series | None, n_subjects: int, ceilings: pd.DataFrame, confidence: float
+    scores: pd.DataFrame, n_subjects: int, ceilings: pd.DataFrame, confidence: float
 ) -> dict[str, float | str]:
+    """Columns of a model and region on shared image sets, from its scores there and the ceiling of the region."""
     names = ["r_shared", *(f"ceiling_{bound}{end}" for bound in BOUNDS for end in ("", "_low", "_high"))]
     names += [f"ratio_to_{bound}{end}" for bound in BOUNDS for end in ("", "_low", "_high")]
     row: dict[str, float | str] = dict.fromkeys(names, float("nan"))
-    row["ratio_left_out"] = ""
-    if r is not None:
+    row |= {"ceiling_kind": BETWEEN, "ceiling_images": ", ".join(scores["image_set"].unique()), "ratio_left_out": ""}
+    r = scores.groupby("subject")["r"].mean()
+    if len(r):
         row["r_shared"] = float(r.mean())
     if n_subjects < 2:
         return row | {"ratio_left_out": "a ceiling needs at least two subjects who have the region"}
-    if r is None:
+    if not len(r):
         return row | {"ratio_left_out": "no image set that all subjects saw three times"}
+    require_alike(scores, ceilings)
     for bound in BOUNDS:
         row |= _columns(f"ceiling_{bound}", ceiling_interval(ceilings, bound, confidence))
     if len(r) < 3:
