@@ -10,9 +10,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from capcortex.ids import positions, require_equal
+from capcortex.rsa.measures import ROUNDING, compare_rdms
 
-SCORE_COLUMNS = ["model", "roi", "subject", "image_set", "r", "n_pairs"]
-"""Columns of a table with one score for each model, region, subject and image set."""
+SCORE_COLUMNS = ["model", "roi", "subject", "image_set", "r", "n_pairs", "measure"]
+"""Columns of a table with one score for each model, region, subject and image set; ``r`` is the value of the ``measure``."""
 
 ALL_PAIRS = "all"
 """Stands in the column ``image_set`` for all pairs of all of a subject's images."""
@@ -21,9 +22,6 @@ LEAST_UNITS = 2
 """Vertices or voxels that a region needs: the values of one are no pattern, and have no correlation."""
 
 DISTANCES = ("correlation", "cosine", "euclidean", "absolute")
-
-ROUNDING = 1e-12
-"""What is smaller than this, relative to the values it comes from, is taken for a rounding error of 0."""
 
 
 def n_pairs(n_images: int) -> int:
@@ -221,50 +219,24 @@ def _as_dataset(
     return xr.Dataset({"rdm": rdm}, coords={"image_set": labels, "id73k": (("image_set", "image"), image_sets)})
 
 
-def compare_rdms(left: NDArray[np.floating], right: NDArray[np.floating]) -> tuple[float, int]:
-    """Pearson correlation of two RDMs over the pairs that both define.
-
-    Parameters
-    ----------
-    left, right : ndarray of shape (n_pairs,)
-        Distances of the same pairs in the same order; NaN where a pair is not defined.
-
-    Returns
-    -------
-    r : float
-        NaN if fewer than three pairs are left or one side does not vary.
-    n_used : int
-        Pairs used.
-    """
-    both = np.isfinite(left) & np.isfinite(right)
-    a = np.asarray(left, dtype=np.float64)[both]
-    b = np.asarray(right, dtype=np.float64)[both]
-    used = int(both.sum())
-    if used < 3:
-        return float("nan"), used
-    directions = []
-    for side in (a, b):
-        centred = side - side.mean()
-        length = np.linalg.norm(centred)
-        # Relative to the distances themselves: centring equal distances leaves rounding errors, not zeros.
-        if length <= ROUNDING * np.abs(side).max() * np.sqrt(used):
-            return float("nan"), used
-        directions.append(centred / length)
-    return float(np.clip(directions[0] @ directions[1], -1, 1)), used
-
-
-def compare_sets(left: xr.Dataset, right: xr.Dataset, *, left_name: str, right_name: str) -> xr.Dataset:
+def compare_sets(
+    left: xr.Dataset, right: xr.Dataset, *, left_name: str, right_name: str, measure: str = "pearson"
+) -> xr.Dataset:
     """Compare two collections of RDMs set by set, for the sets that both hold.
 
     Parameters
     ----------
     left, right
         Datasets of `rdms_of_sets`. A set of one name must hold the same images in the same order on both sides.
+    left_name, right_name
+        For messages.
+    measure
+        One of `capcortex.rsa.measures.MEASURES`.
 
     Returns
     -------
     Dataset
-        ``r`` (image_set) float64, ``n_pairs`` (image_set) int64.
+        ``r`` (image_set) float64, the value of the measure, NaN as for `compare_rdms`; ``n_pairs`` (image_set) int64.
 
     Raises
     ------
@@ -285,7 +257,7 @@ def compare_sets(left: xr.Dataset, right: xr.Dataset, *, left_name: str, right_n
             left_name=f"{left_name}, image set {name}",
             right_name=f"{right_name}, image set {name}",
         )
-        results.append(compare_rdms(left_rdms[a[name]], right_rdms[b[name]]))
+        results.append(compare_rdms(left_rdms[a[name]], right_rdms[b[name]], measure))
     values, used = zip(*results, strict=True)
     return xr.Dataset(
         {"r": ("image_set", np.array(values)), "n_pairs": ("image_set", np.array(used, dtype=np.int64))},
