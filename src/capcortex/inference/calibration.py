@@ -14,8 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, stats
 
 from capcortex.inference.bootstrap import bootstrap_subjects_and_images, bootstrap_test
-from capcortex.inference.ceilings import between_subject_ceiling
-from capcortex.inference.group import ceiling_interval, ratio_interval, tabulate_ceilings
+from capcortex.inference.ceilings import (
+    between_subject_ceiling,
+    ceiling_interval,
+    ratio_interval,
+    released_ceiling,
+    tabulate_between,
+)
 from capcortex.inference.intervals import Interval, mean_interval
 from capcortex.inference.maps import group_map
 from capcortex.inference.permutation import permute_images
@@ -110,7 +115,7 @@ def _alignment_tests(region: Rdms, model: Rdms, rng: np.random.Generator) -> Row
         {"test": "sign flips over subjects, shared images", "p": sign_flip(shared)},
         {"test": "bootstrap of subjects and images, shared images", "p": bootstrap_test(bootstrap, [1]).p},
         {"test": "image permutation in one subject, own images", "p": mantel["p"].item()},
-        {"test": "released: t of ratios to ceilings", "p": one_sample_t(own / _released_ceiling(region))[1]},
+        {"test": "released: t of ratios to ceilings", "p": one_sample_t(own / released_ceiling(region.all_shared))[1]},
     ]
 
 
@@ -119,7 +124,7 @@ def _comparison_tests(region: Rdms, left: Rdms, right: Rdms, rng: np.random.Gene
     own = [own_scores(region, model) for model in (left, right)]
     shared = shared_scores(region, left) - shared_scores(region, right)
     bootstrap = _bootstrap(region, [left, right], rng)
-    ceiling = _released_ceiling(region)
+    ceiling = released_ceiling(region.all_shared)
     return [
         {"test": "paired t, own images", "p": one_sample_t(own[0] - own[1])[1]},
         {"test": "paired sign flips, own images", "p": sign_flip(own[0] - own[1])},
@@ -259,10 +264,6 @@ def _bootstrap(region: Rdms, models: list[Rdms], rng: np.random.Generator) -> xr
     )
 
 
-def _released_ceiling(region: Rdms) -> NDArray[np.float64]:
-    return released_ceiling(region.all_shared)
-
-
 def _names(region: Rdms) -> list[str]:
     return [f"subj{number:02d}" for number in range(1, len(region.own) + 1)]
 
@@ -270,7 +271,8 @@ def _names(region: Rdms) -> list[str]:
 def _ceilings(region: Rdms) -> pd.DataFrame:
     labels = [f"shared-{number:03d}" for number in range(1, region.shared.shape[1] + 1)]
     of_sets = zip(labels, region.shared.swapaxes(0, 1), strict=True)
-    return tabulate_ceilings({"region": {label: dict(zip(_names(region), rdms, strict=True)) for label, rdms in of_sets}})
+    by_name = {label: dict(zip(_names(region), rdms, strict=True)) for label, rdms in of_sets}
+    return tabulate_between({"region": by_name}, measure="pearson", distance="correlation")
 
 
 def _interval(test: str, interval: Interval) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from capcortex.rsa.rdm import compare_rdms, pair_distances
+from capcortex.rsa.measures import compare_rdms
+from capcortex.rsa.rdm import pair_distances
 
 N_LATENTS = 16
 REPEATS = 3
