@@ -18,14 +18,14 @@ rule simulate_studies:
     """Studies with the structure of NSD and a known truth, and what the tests say of them."""
     output:
         block="results/calibration/blocks/{scenario}_block-{block}.tsv",
-    wildcard_constraints:
-        scenario="|".join(SCENARIOS),
-        # Of all blocks of a scenario; global blocks, of image sets, have two digits.
-        block=r"\d{4}",
     log:
         "logs/simulate_studies/{scenario}_block-{block}.log",
     benchmark:
         "benchmarks/simulate_studies/{scenario}_block-{block}.tsv"
+    wildcard_constraints:
+        scenario="|".join(SCENARIOS),
+        # Of all blocks of a scenario; global blocks, of image sets, have two digits.
+        block=r"\d{4}",
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -44,10 +44,12 @@ class Region(NamedTuple):
     scene: float = 1.0
     private: float = 1.0
     """Weight of latents of the images that only this subject has."""
-    noise: float = 4.0
+    noise: float = 3.0
     """Standard deviation of one unit's noise in one trial, on average over subjects."""
-    variety: float = 0.4
-    """Standard deviation over subjects of the logarithm of the noise, and of the weight of each latent."""
+    noise_variety: float = 0.5
+    """Standard deviation over subjects of the logarithm of the noise: makes subjects better or worse for all models."""
+    weight_variety: float = 0.2
+    """Standard deviation over subjects of the logarithm of the weight of each latent: makes a model fit some subjects better."""
     n_units: int = 40
 
 
@@ -96,8 +98,8 @@ def simulate_region(scenes: Scenes, region: Region, rng: np.random.Generator) ->
 
         beta = scene * (latents * gain_s) @ mixing_s + private * (private latents_s) @ (another mixing_s) + noise_s
 
-    with mixing weights of variance 1 over the number of latents, log-normal gains, and the noise of one trial divided by the square
-    root of the number of repeats.
+    with mixing weights of variance 1 over the number of latents, log-normal gains, and the noise of one trial divided by the
+    square root of the number of repeats.
 
     Parameters
     ----------
@@ -117,8 +119,8 @@ def simulate_region(scenes: Scenes, region: Region, rng: np.random.Generator) ->
     of_subjects = []
     for own in scenes.own:
         rows = np.concatenate([own.ravel(), scenes.shared.ravel()])
-        gain = region.scene * np.exp(rng.normal(0, region.variety, seen.shape[1]))
-        noise = region.noise * np.exp(rng.normal(0, region.variety)) / np.sqrt(REPEATS)
+        gain = region.scene * np.exp(rng.normal(0, region.weight_variety, seen.shape[1]))
+        noise = region.noise * np.exp(rng.normal(0, region.noise_variety)) / np.sqrt(REPEATS)
         private = region.private * rng.normal(size=(len(rows), N_LATENTS))
         betas = (seen[rows] * gain) @ _mixing(seen.shape[1], region.n_units, rng)
         betas += private @ _mixing(N_LATENTS, region.n_units, rng)
