@@ -37,7 +37,7 @@ VERDICTS: dict[str, dict[str, Any]] = {
     "conservative": {"marker": "s", "color": PALETTE[3]},
     "liberal": {"marker": "D", "color": PALETTE[6]},
 }
-DOT: dict[str, Any] = {"linestyle": "", "markersize": 4.2, "markeredgewidth": 0}
+DOT: dict[str, Any] = {"linestyle": "", "markersize": 4.2, "markeredgewidth": 0, "clip_on": False, "zorder": 3}
 SPREAD: dict[str, Any] = {"linewidth": 1.2, "solid_capstyle": "butt"}
 NOMINAL: dict[str, Any] = {"color": "0.2", "linewidth": 1.0}
 CURVE: dict[str, Any] = {"linewidth": 1.1, "markersize": 3.2, "markeredgewidth": 0}
@@ -46,6 +46,7 @@ ERROR_TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.5, 1)
 # Kinds of tests in the power curves: line and marker by what is drawn anew, colour by statistic.
 LOOKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("released", {"color": PALETTE[6], "marker": "x", "markeredgewidth": 1.0}),
+    ("unpaired", {"color": PALETTE[5], "marker": "D"}),
     ("image permutation", {"color": PALETTE[4], "marker": "^"}),
     ("bootstrap", {"color": PALETTE[2], "marker": "s", "linestyle": (0, (4, 2))}),
     ("sign flips, shared", {"color": PALETTE[1], "marker": "v", "linestyle": (0, (4, 2))}),
@@ -56,8 +57,8 @@ LOOKS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 # Sizes on the page in inches.
 EDGE, ROW, HEADING, GAP = 0.1, 0.165, 0.27, 0.55
-NAMES, RATES, BETWEEN, POWER_WIDTH, POWER_GAP, POWER_BETWEEN = 3.15, 2.35, 0.75, 1.75, 0.15, 0.5
-TITLE, LEGEND_LINE, BELOW = 0.3, 0.15, 0.62
+NAMES, RATES, BETWEEN, POWER_WIDTH, POWER_GAP, POWER_BETWEEN = 2.75, 2.45, 0.7, 1.95, 0.15, 0.4
+TITLE, LEGEND_LINE, BELOW = 0.3, 0.15, 0.85
 
 
 def plotted_numbers(table: pd.DataFrame) -> pd.DataFrame:
@@ -158,7 +159,7 @@ def _draw_power(figure: Figure, power: pd.DataFrame, left: float, height: float)
     comparing = power["test"].str.contains("paired")
     designs = list(power[["n_images", "n_shared_images"]].drop_duplicates().itertuples(index=False))
     columns = {"against zero": power[~comparing], "difference": power[comparing]}
-    titles = {"against zero": "Power: one model against 0", "difference": "Power: against an unrelated model"}
+    titles = {"against zero": "Power: a model against 0", "difference": "Power: against another model"}
     legend_height = LEGEND_LINE * max(rows["test"].nunique() for rows in columns.values())
     bottom = BELOW + legend_height + 0.5
     step = (height - EDGE - TITLE - bottom + POWER_GAP) / len(designs)
@@ -173,7 +174,7 @@ def _draw_power(figure: Figure, power: pd.DataFrame, left: float, height: float)
             text = f"{n_images:g} own images (at most), {n_shared:g} shared"
             axes.annotate(text, (0.03, 1.0), xycoords="axes fraction", va="top", **NOTE)
             if number == 0:
-                axes.set_title(titles[name], loc="left", pad=7, fontsize=8.5)
+                axes.set_title(titles[name], loc="left", pad=7)
             if last:
                 axes.set_xlabel("planted strength")
                 handles = [Line2D([], [], label=test, **_look(test), **_sizes(test)) for test in rows["test"].unique()]
@@ -211,7 +212,7 @@ def _legend(axes: Axes, handles: Iterable[Artist], below: float) -> None:
         handlelength=2.2,
         handletextpad=0.5,
         labelspacing=0.25,
-        fontsize=6.2,
+        fontsize=6.5,
     )
 
 

@@ -129,7 +129,7 @@ def alignment_tests(region: Rdms, model: Rdms, rng: np.random.Generator) -> Rows
         {"test": "sign flips over subjects, own images", "p": sign_flip(own)},
         {"test": "t over subjects, shared images", "p": one_sample_t(shared)[1]},
         {"test": "sign flips over subjects, shared images", "p": sign_flip(shared)},
-        {"test": "bootstrap of subjects and images, shared images", "p": bootstrap_test(bootstrap, [1]).p},
+        {"test": "two-factor bootstrap, shared images", "p": bootstrap_test(bootstrap, [1]).p},
         {"test": "image permutation in one subject, own images", "p": mantel},
         {"test": "image permutation in one subject, 20 draws", "p": short},
         {"test": "released: t of ratios to ceilings", "p": one_sample_t(own / released_ceiling(region.all_shared))[1]},
@@ -159,7 +159,7 @@ def comparison_tests(region: Rdms, left: Rdms, right: Rdms, rng: np.random.Gener
         {"test": "paired t, own images", "p": one_sample_t(own[0] - own[1])[1]},
         {"test": "paired sign flips, own images", "p": sign_flip(own[0] - own[1])},
         {"test": "paired t, shared images", "p": one_sample_t(shared)[1]},
-        {"test": "paired bootstrap of subjects and images, shared images", "p": bootstrap_test(bootstrap, [1, -1]).p},
+        {"test": "paired two-factor bootstrap, shared images", "p": bootstrap_test(bootstrap, [1, -1]).p},
         {"test": "unpaired t, own images", "p": unpaired_t(*own)[1]},
         {"test": "released: unpaired t of ratios to ceilings", "p": unpaired_t(own[0] / ceiling, own[1] / ceiling)[1]},
     ]
@@ -201,7 +201,7 @@ def _families(images: np.random.Generator, rng: np.random.Generator) -> Rows:
     return [
         {"test": "family of t: Holm", "p": holm_adjusted(p)[null].min()},
         {"test": "family of t: uncorrected", "p": np.array(p)[null].min()},
-        {"test": "family of t: Benjamini-Hochberg", "estimate": _false_share(false_discovery_adjusted(p), null)},
+        {"test": "family of t: Benjamini-Hochberg", "estimate": false_share(false_discovery_adjusted(p), null)},
     ]
 
 
@@ -233,7 +233,7 @@ def _maps(images: np.random.Generator, rng: np.random.Generator) -> Rows:
         },
         {
             "test": "map with an effect: Benjamini-Hochberg",
-            "estimate": _false_share(found["p_fdr"].to_numpy(), without),
+            "estimate": false_share(found["p_fdr"].to_numpy(), without),
         },
     ]
 
@@ -266,8 +266,8 @@ def _something_shared(images: np.random.Generator, rng: np.random.Generator) -> 
         _interval("t interval of the difference, own images", mean_interval(own[0] - own[1], CONFIDENCE)),
         _interval("t interval of r, shared images", mean_interval(shared[0], CONFIDENCE)),
         _interval("t interval of the difference, shared images", mean_interval(shared[0] - shared[1], CONFIDENCE)),
-        _interval("bootstrap interval of r, shared images", of_r),
-        _interval("bootstrap interval of the difference, shared images", of_difference),
+        _interval("two-factor bootstrap interval of r, shared images", of_r),
+        _interval("two-factor bootstrap interval of the difference, shared images", of_difference),
         _interval("ceiling: jackknife interval", ceiling_interval(ceilings, "lower", CONFIDENCE)),
         _interval("ratio to the ceiling: jackknife interval", ratio_interval(r, ceilings, "lower", CONFIDENCE)),
     ]
@@ -310,8 +310,8 @@ def _interval(test: str, interval: Interval) -> dict[str, Any]:
     return {"test": test, **interval._asdict()}
 
 
-def _false_share(adjusted: NDArray[np.float64], null: NDArray[np.bool_]) -> float:
-    """Share of the findings that are false; 0 where nothing is found."""
+def false_share(adjusted: NDArray[np.floating], null: NDArray[np.bool_]) -> float:
+    """Share of the findings of a family (adjusted p at most 0.05) that are true nulls; 0 where nothing is found."""
     found = adjusted <= ALPHA
     return float((found & null).sum() / max(found.sum(), 1))
 
@@ -333,6 +333,16 @@ SCENARIOS: Mapping[str, Callable[[np.random.Generator, np.random.Generator], Row
 def n_studies(scenario: str, studies: int) -> int:
     """Return how many studies a scenario gets, of ``studies`` that a null gets."""
     return max(1, studies // POWER_SHARE) if scenario == "power" else studies
+
+
+def generators(scenario: str, study: int, seed: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """Return the randomness of a study's images, and of everything else in it.
+
+    In the scenario ``same-images`` all studies have the same images: what varies is people alone.
+    """
+    of_study = () if scenario == "same-images" else (study,)
+    images = random_generator(seed, "calibration", scenario, "images", *of_study)
+    return images, random_generator(seed, "calibration", scenario, study)
 
 
 def simulate_studies(scenario: str, first: int, count: int, seed: int) -> pd.DataFrame:
@@ -357,11 +367,8 @@ def simulate_studies(scenario: str, first: int, count: int, seed: int) -> pd.Dat
     """
     rows: Rows = []
     for study in range(first, first + count):
-        # With the same images in all studies what varies is people alone.
-        of_images: tuple[str | int, ...] = () if scenario == "same-images" else (study,)
-        images = random_generator(seed, "calibration", scenario, "images", *of_images)
-        rng = random_generator(seed, "calibration", scenario, study)
-        rows += [{"study": study, **row} for row in SCENARIOS[scenario](images, rng)]
+        made = SCENARIOS[scenario](*generators(scenario, study, seed))
+        rows += [{"study": study, **row} for row in made]
     return pd.DataFrame(rows).assign(scenario=scenario).reindex(columns=BLOCK_COLUMNS)
 
 
@@ -430,7 +437,7 @@ _ALIGNMENT = (
     ("sign flips over subjects, own images", PEOPLE_AND_IMAGES, _ATTAINABLE),
     ("t over subjects, shared images", PEOPLE_AND_IMAGES, "a chance resemblance on the shared images is common to all"),
     ("sign flips over subjects, shared images", PEOPLE_AND_IMAGES, _ATTAINABLE),
-    ("bootstrap of subjects and images, shared images", PEOPLE_AND_IMAGES, ""),
+    ("two-factor bootstrap, shared images", PEOPLE_AND_IMAGES, ""),
     ("image permutation in one subject, own images", ONE_PERSON, ""),
     ("image permutation in one subject, 20 draws", ONE_PERSON, "attainable level 1/21 = 0.048"),
     ("released: t of ratios to ceilings", PEOPLE_AND_IMAGES, "own images over a ceiling on the shared ones"),
@@ -439,7 +446,7 @@ _COMPARISON = (
     ("paired t, own images", PEOPLE_AND_IMAGES, ""),
     ("paired sign flips, own images", PEOPLE_AND_IMAGES, _ATTAINABLE),
     ("paired t, shared images", PEOPLE_AND_IMAGES, "a chance difference on the shared images is common to all"),
-    ("paired bootstrap of subjects and images, shared images", PEOPLE_AND_IMAGES, ""),
+    ("paired two-factor bootstrap, shared images", PEOPLE_AND_IMAGES, ""),
     ("unpaired t, own images", PEOPLE_AND_IMAGES, "for contrast: people who fit one model well fit the other well too"),
     ("released: unpaired t of ratios to ceilings", PEOPLE_AND_IMAGES, "own images over a ceiling on the shared ones"),
 )
@@ -449,8 +456,8 @@ _INTERVALS = (
     ("something-shared", "t interval of the difference, own images", PEOPLE_AND_IMAGES),
     ("something-shared", "t interval of r, shared images", PEOPLE_AND_IMAGES),
     ("something-shared", "t interval of the difference, shared images", PEOPLE_AND_IMAGES),
-    ("something-shared", "bootstrap interval of r, shared images", PEOPLE_AND_IMAGES),
-    ("something-shared", "bootstrap interval of the difference, shared images", PEOPLE_AND_IMAGES),
+    ("something-shared", "two-factor bootstrap interval of r, shared images", PEOPLE_AND_IMAGES),
+    ("something-shared", "two-factor bootstrap interval of the difference, shared images", PEOPLE_AND_IMAGES),
     ("something-shared", "ceiling: jackknife interval", PEOPLE_AND_IMAGES),
     ("something-shared", "ratio to the ceiling: jackknife interval", PEOPLE_AND_IMAGES),
     ("same-images", "t interval of r, shared images", PEOPLE),

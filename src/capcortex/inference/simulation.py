@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from capcortex.rsa.measures import compare_rdms
+from capcortex.rsa.measures import compare_each, compare_rdms
 from capcortex.rsa.rdm import pair_distances
 
 N_LATENTS = 16
@@ -160,12 +160,21 @@ def simulate_model(scenes: Scenes, model: Model, rng: np.random.Generator) -> Rd
 
 def own_scores(region: Rdms, model: Rdms) -> NDArray[np.float64]:
     """Mean RDM correlation over each subject's own image sets, (subject,)."""
-    return np.array([_mean_r(sets, of_model) for sets, of_model in zip(region.own, model.own, strict=True)])
+    return np.array(
+        [
+            np.mean([compare_rdms(*rdms)[0] for rdms in zip(sets, of_model, strict=True)])
+            for sets, of_model in zip(region.own, model.own, strict=True)
+        ]
+    )
 
 
 def shared_scores(region: Rdms, model: Rdms) -> NDArray[np.float64]:
     """Mean RDM correlation of each subject over the shared image sets, (subject,)."""
-    return np.array([_mean_r(sets, model.shared) for sets in region.shared])
+    of_sets = [
+        compare_each(rdms, of_model[None], "pearson")[:, 0]
+        for rdms, of_model in zip(region.shared.swapaxes(0, 1), model.shared, strict=True)
+    ]
+    return np.mean(of_sets, axis=0)
 
 
 def _mixing(n_latents: int, n_units: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -180,7 +189,3 @@ def _rdms(
     vectors = np.array([pair_distances(members, "correlation") for members in sets])
     whole = pair_distances(patterns[-counts[-1] * set_size :], "correlation")
     return np.split(vectors, np.cumsum(counts)[:-1]), whole
-
-
-def _mean_r(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
-    return float(np.mean([compare_rdms(a, b)[0] for a, b in zip(left, right, strict=True)]))
