@@ -19,6 +19,7 @@ from capcortex.inference.calibration import (
     judge,
     n_studies,
     rate_interval,
+    rates_as_markdown,
     simulate_studies,
     tabulate_rates,
 )
@@ -40,7 +41,7 @@ from capcortex.seeds import random_generator
 N = 800
 SMALL = Design((2, 2, 1, 1, 2, 1, 2, 1), 1, 16)
 # People differ in noise, so that who fits one model well fits the other well too.
-BRAIN = Region(n_units=20, noise_variety=1.0)
+BRAIN = Region(n_units=20, private=1.0, noise=3.0, noise_variety=1.0, weight_variety=0.2)
 FEW = 20
 
 
@@ -200,7 +201,9 @@ def test_interval_of_shares_is_normal():
 
 
 def test_verdicts():
-    assert judge(0.03, 0.07, 0.05) == judge(0.05, 0.07, 0.05) == judge(0.9, 0.96, 0.95, higher_is_safe=True) == "nominal"
+    assert (
+        judge(0.03, 0.07, 0.05) == judge(0.05, 0.07, 0.05) == judge(0.9, 0.96, 0.95, higher_is_safe=True) == "nominal"
+    )
     assert judge(0.06, 0.07, 0.05) == judge(0.8, 0.94, 0.95, higher_is_safe=True) == "liberal"
     assert judge(0.01, 0.04, 0.05) == judge(0.96, 1.0, 0.95, higher_is_safe=True) == "conservative"
     assert judge(0.01, 0.04, float("nan")) == ""
@@ -248,6 +251,24 @@ def test_rates_of_made_up_studies(rng):
     inside = (differences.mean(axis=1) + half < bound) & (differences.mean(axis=1) - half > -bound)
     assert rates["false claims of equivalence"].tolist() == pytest.approx([inside.mean()])
     assert 0 < inside.mean() < 0.2
+
+
+def test_markdown_holds_every_rate(rng):
+    table = tabulate_rates(made_up_blocks(7, 90, rng.normal(1.0, 1.0, (100, 8)), np.full(100, 0.02)))
+    power = [
+        table[table["measure"] == "power"].assign(effect=effect, n_images=60, n_shared_images=30) for effect in (0.3, 1)
+    ]
+    power[1]["rate"] = 0.9
+    lines = rates_as_markdown(pd.concat([table[table["measure"] != "power"], *power])).splitlines()
+    # Exact limits for 7 of 100.
+    low, high = stats.beta.ppf(0.0005, 7, 94), stats.beta.isf(0.0005, 8, 93)
+    expected = "| no-difference | paired t, own images | people and images | false positives "
+    assert f"{expected}| 0.070 ({low:.3f} to {high:.3f}) | 0.05 | nominal |" in lines
+    assert "| paired t, own images | 60 own, 30 shared | 0.07 | 0.90 |" in lines
+    assert "| test | images | strength 0.3 | strength 1 |" in lines
+    n_rows = len(MEASURED) + 2 * 2 + 1  # two headers of two lines, and a line between the tables
+    assert len(lines) == n_rows
+    assert {line.count("|") for line in lines} == {8, 5, 0}
 
 
 def test_a_study_without_a_p_or_a_missing_test_stops_the_count(rng):

@@ -1,6 +1,6 @@
 """Calibration: do the tests of the study err as often as they say? Simulated studies, a target of its own that no other needs.
 
-Needs: nothing. Makes: results/calibration, results/tables/calibration.tsv, results/figures/calibration.*.
+Needs: nothing. Makes: results/calibration, results/tables/calibration.*, results/figures/calibration.*.
 """
 
 # Studies of one job. A run that is stopped loses those of the jobs that were at work.
@@ -66,6 +66,7 @@ rule tabulate_calibration:
         blocks=CALIBRATION_BLOCKS,
     output:
         table="results/tables/calibration.tsv",
+        markdown="results/tables/calibration.md",
     log:
         "logs/tabulate_calibration/tabulate_calibration.log",
     benchmark:
@@ -118,6 +119,6 @@ rule plot_calibration:
 rule calibration:
     """Do the tests of the study err as often as they say? Table and figure; not part of `all`."""
     input:
-        rules.tabulate_calibration.output.table,
+        rules.tabulate_calibration.output,
         rules.plot_calibration.output,
     localrule: True

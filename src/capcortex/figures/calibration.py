@@ -57,7 +57,7 @@ LOOKS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 # Sizes on the page in inches.
 EDGE, ROW, HEADING, GAP = 0.1, 0.165, 0.27, 0.55
-NAMES, RATES, BETWEEN, POWER_WIDTH, POWER_GAP, POWER_BETWEEN = 2.75, 2.45, 0.7, 1.95, 0.15, 0.4
+NAMES, RATES, BETWEEN, POWER_WIDTH, POWER_GAP, POWER_BETWEEN = 2.85, 2.45, 0.7, 1.95, 0.15, 0.4
 TITLE, LEGEND_LINE, BELOW = 0.3, 0.15, 0.85
 
 

@@ -4,7 +4,7 @@ The tests and intervals are the study's own, from the modules beside this one. `
 `capcortex.inference.simulation`, `tabulate_rates` counts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,7 +78,7 @@ STRENGTH = 1.0
 """How strongly the models of the scenarios with an effect have the latents among their features."""
 WEAKER = 0.7
 
-POWER_STRENGTHS = (0.3, 0.4, 0.5, 0.7, 1.0)
+POWER_STRENGTHS = (0.2, 0.3, 0.4, 0.55, 0.75)
 POWER_DESIGNS = (
     Design((2, 2, 1, 1, 2, 1, 2, 1), 1),
     Design((5, 5, 3, 3, 5, 3, 5, 3), 2),
@@ -130,7 +130,7 @@ def alignment_tests(region: Rdms, model: Rdms, rng: np.random.Generator) -> Rows
         {"test": "t over subjects, shared images", "p": one_sample_t(shared)[1]},
         {"test": "sign flips over subjects, shared images", "p": sign_flip(shared)},
         {"test": "two-factor bootstrap, shared images", "p": bootstrap_test(bootstrap, [1]).p},
-        {"test": "image permutation in one subject, own images", "p": mantel},
+        {"test": "image permutation in one subject", "p": mantel},
         {"test": "image permutation in one subject, 20 draws", "p": short},
         {"test": "released: t of ratios to ceilings", "p": one_sample_t(own / released_ceiling(region.all_shared))[1]},
     ]
@@ -266,8 +266,8 @@ def _something_shared(images: np.random.Generator, rng: np.random.Generator) -> 
         _interval("t interval of the difference, own images", mean_interval(own[0] - own[1], CONFIDENCE)),
         _interval("t interval of r, shared images", mean_interval(shared[0], CONFIDENCE)),
         _interval("t interval of the difference, shared images", mean_interval(shared[0] - shared[1], CONFIDENCE)),
-        _interval("two-factor bootstrap interval of r, shared images", of_r),
-        _interval("two-factor bootstrap interval of the difference, shared images", of_difference),
+        _interval("bootstrap interval of r, shared images", of_r),
+        _interval("bootstrap interval of the difference, shared images", of_difference),
         _interval("ceiling: jackknife interval", ceiling_interval(ceilings, "lower", CONFIDENCE)),
         _interval("ratio to the ceiling: jackknife interval", ratio_interval(r, ceilings, "lower", CONFIDENCE)),
     ]
@@ -438,7 +438,7 @@ _ALIGNMENT = (
     ("t over subjects, shared images", PEOPLE_AND_IMAGES, "a chance resemblance on the shared images is common to all"),
     ("sign flips over subjects, shared images", PEOPLE_AND_IMAGES, _ATTAINABLE),
     ("two-factor bootstrap, shared images", PEOPLE_AND_IMAGES, ""),
-    ("image permutation in one subject, own images", ONE_PERSON, ""),
+    ("image permutation in one subject", ONE_PERSON, ""),
     ("image permutation in one subject, 20 draws", ONE_PERSON, "attainable level 1/21 = 0.048"),
     ("released: t of ratios to ceilings", PEOPLE_AND_IMAGES, "own images over a ceiling on the shared ones"),
 )
@@ -456,8 +456,8 @@ _INTERVALS = (
     ("something-shared", "t interval of the difference, own images", PEOPLE_AND_IMAGES),
     ("something-shared", "t interval of r, shared images", PEOPLE_AND_IMAGES),
     ("something-shared", "t interval of the difference, shared images", PEOPLE_AND_IMAGES),
-    ("something-shared", "two-factor bootstrap interval of r, shared images", PEOPLE_AND_IMAGES),
-    ("something-shared", "two-factor bootstrap interval of the difference, shared images", PEOPLE_AND_IMAGES),
+    ("something-shared", "bootstrap interval of r, shared images", PEOPLE_AND_IMAGES),
+    ("something-shared", "bootstrap interval of the difference, shared images", PEOPLE_AND_IMAGES),
     ("something-shared", "ceiling: jackknife interval", PEOPLE_AND_IMAGES),
     ("something-shared", "ratio to the ceiling: jackknife interval", PEOPLE_AND_IMAGES),
     ("same-images", "t interval of r, shared images", PEOPLE),
@@ -552,6 +552,54 @@ def tabulate_rates(blocks: pd.DataFrame) -> pd.DataFrame:
             rows.append(measured._asdict() | dict(zip(conditions, condition, strict=True)) | numbers)
     table = pd.DataFrame(rows)[RATE_COLUMNS]
     return table.astype({"n_images": "Int64", "n_shared_images": "Int64"})
+
+
+def rates_as_markdown(table: pd.DataFrame) -> str:
+    """Write rates as tables for a document: errors and coverage, then power with a column for each planted strength.
+
+    Parameters
+    ----------
+    table
+        Of `tabulate_rates`.
+
+    Returns
+    -------
+    str
+    """
+    of_power = table["measure"] == "power"
+    rates = [
+        (
+            *(row["scenario"], row["test"], row["claim"], row["measure"]),
+            f"{row['rate']:.3f} ({max(row['low'], 0):.3f} to {row['high']:.3f})",
+            *(f"{row['nominal']:.3g}", row["verdict"]),
+        )
+        for row in table[~of_power].to_dict("records")
+    ]
+    strengths = sorted(table.loc[of_power, "effect"].unique())
+    designs = ["test", "n_images", "n_shared_images"]
+    power = [
+        (
+            test,
+            f"{n_images} own, {n_shared} shared",
+            *(f"{of_strength['rate'][strength]:.2f}" for strength in strengths),
+        )
+        for (test, n_images, n_shared), here in table[of_power].groupby(designs, sort=False)
+        for of_strength in [here.set_index("effect")]
+    ]
+    header = ("scenario", "test or interval", "about", "measured", "rate (99.9 % interval)", "nominal", "verdict")
+    return "\n".join(
+        [
+            *_markdown(header, rates),
+            "",
+            *_markdown(("test", "images", *(f"strength {strength:g}" for strength in strengths)), power),
+            "",
+        ]
+    )
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 def rate_interval(outcomes: ArrayLike) -> Interval:

@@ -37,20 +37,23 @@ class Scenes(NamedTuple):
 
 
 class Region(NamedTuple):
-    """What a region's responses are made of; weights relative to noise and latents of standard deviation 1."""
+    """What a region's responses are made of, relative to latents of standard deviation 1.
+
+    With these values ceilings are near 0.5, and differ between subjects, as reported for regions of the real data.
+    """
 
     latents: slice = slice(0, N_LATENTS)
     """Latents of the scene to which the region responds."""
     scene: float = 1.0
-    private: float = 1.0
+    private: float = 0.5
     """Weight of latents of the images that only this subject has."""
-    noise: float = 3.0
+    noise: float = 2.0
     """Standard deviation of one unit's noise in one trial, on average over subjects."""
     noise_variety: float = 0.5
     """Standard deviation over subjects of the logarithm of the noise: makes subjects better or worse for all models."""
-    weight_variety: float = 0.2
+    weight_variety: float = 0.15
     """Standard deviation over subjects of the logarithm of the weight of each latent: makes a model fit some subjects better."""
-    n_units: int = 40
+    n_units: int = 60
 
 
 class Model(NamedTuple):
