@@ -10,7 +10,8 @@ import xarray as xr
 import yaml
 
 from capcortex.arrays import open_array
-from capcortex.inference.group import CEILING_COLUMNS, is_shared
+from capcortex.inference.ceilings import BETWEEN, CEILING_COLUMNS, of_kind
+from capcortex.inference.group import is_shared
 from capcortex.jobs import job
 from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
@@ -96,7 +97,7 @@ def main(
         seed,
     )
     scores_of_rois = pd.concat(found, ignore_index=True)
-    of_ceilings = read_table(ceilings, columns=CEILING_COLUMNS)
+    of_ceilings = of_kind(read_table(ceilings, columns=CEILING_COLUMNS), BETWEEN)
     mapped = list(searchlight["scores"]) if searchlight else []
     reasons_of_rois = [
         why_left_out(row, scores_of_rois, of_ceilings, checked_rois=checked_rois, made_up_captions=made_up_captions)

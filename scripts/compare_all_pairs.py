@@ -22,7 +22,13 @@ def score_region(
     compared = compare_all_pairs(
         patterns, models, model_distances, distance=distance, what=f"{region.betas}, region {region.name}"
     )
-    others = {"roi": region.name, "subject": subject, "image_set": ALL_PAIRS}
+    others = {
+        "roi": region.name,
+        "subject": subject,
+        "image_set": ALL_PAIRS,
+        "measure": "pearson",
+        "distance": distance,
+    }
     return [row | others for row in compared.to_dataframe().reset_index().to_dict("records")]
 
 

@@ -28,7 +28,7 @@ def main(
     group = read_table(
         table,
         columns=[
-            *("model", "roi", "n_subjects", "pairs", "r"),
+            *("model", "roi", "n_subjects", "pairs", "measure", "r"),
             *("p_adjusted", "test_left_out", "ceiling_lower", "ratio_to_lower"),
         ],
     )

@@ -24,6 +24,7 @@ from capcortex.config_checks import (
 from capcortex.config_files import ConfigError, KeyPath, locate, merge_layers, read_layers
 from capcortex.config_schema import Renamed, find_problems, is_set
 from capcortex.nsd import layout
+from capcortex.nsd.betas import caution_about_repeats
 
 CONTRAST = "_minus_"
 """Joins the names of two models in the name of their contrast; names of models have hyphens only."""
@@ -78,6 +79,16 @@ class Study:
         searchlight = self.config["searchlight"]
         contrasts = {CONTRAST.join(pair): list(pair) for pair in searchlight["contrasts"]}
         return {model: [model] for model in searchlight["models"]} | contrasts
+
+    @property
+    def comparisons(self) -> dict[str, dict[str, Any]]:
+        """Families of comparisons by name, with the contrasts whose models are both in use; families without any are left out."""
+        used = set(self.model_names)
+        families = {
+            name: {**family, "contrasts": [list(pair) for pair in family["contrasts"] if set(pair) <= used]}
+            for name, family in self.config["comparisons"].items()
+        }
+        return {name: family for name, family in families.items() if family["contrasts"]}
 
     def map_label(self, name: str) -> str:
         """Return the name of a map as figures print it."""
@@ -264,15 +275,27 @@ def describe(study: Study) -> str:
     made = "made in" if config["source"] == "miniature" else "read from"
     pairs = ", over all pairs of a subject's images" if config["pairs"] == "all" else ""
     radius = f", searchlight of radius {config['searchlight']['radius']} voxels" if study.maps else ""
+    contrasts = [
+        f"{name} (contrasts: {len(family['contrasts'])}; {family['correction']})"
+        for name, family in study.comparisons.items()
+    ]
+    left_out = sum(len(family["contrasts"]) for family in config["comparisons"].values())
+    left_out -= sum(len(family["contrasts"]) for family in study.comparisons.values())
+    released = ", and as released" if config["as_released"] else ""
     lines = {
         "source": f"{config['source']}, {made} {study.nsd_root}",
         "subjects": ", ".join(subjects),
         "image sets": f"{config['image_set_size']} images each; {config['shared_image_sets']} that all subjects saw",
         "models": f"{', '.join(study.model_names)} (encoder {config['encoder']})",
         "regions": f"{'; '.join(regions)} in {config['roi_space']}{pairs}",
+        "comparisons": (", ".join(contrasts) or "none")
+        + (f"; left out, because a model is not in models: {left_out}" if left_out else "")
+        + released,
         "maps": (", ".join(study.maps) or "none") + radius,
     }
-    return "\n".join(f"{name + ':':<12}{text}" for name, text in lines.items())
+    caution = caution_about_repeats(config["brain_distance"], config["betas_version"])
+    lines |= {"caution": caution} if caution else {}
+    return "\n".join(f"{name + ':':<13}{text}" for name, text in lines.items())
 
 
 def main(overlays: Sequence[str]) -> int:

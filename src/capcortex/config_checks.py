@@ -99,11 +99,26 @@ def find_unknown_names(config: Mapping[str, Any], tables: Mapping[str, pd.DataFr
             for place, name in places:
                 if isinstance(name, str):
                     yield from (Problem(place, text) for text in find_unknown_name(name, known, str(config[table])))
+    families = config.get("comparisons")
+    if "models_table" in tables and isinstance(families, Mapping):
+        known = list(tables["models_table"]["model"])
+        for place, model in _models_of_comparisons(families):
+            yield from (Problem(place, text) for text in find_unknown_name(model, known, str(config["models_table"])))
     if {"models_table", "encoders_table"} <= set(tables):
         known = list(tables["encoders_table"]["encoder"])
         for name in sorted(set(tables["models_table"]["encoder"].dropna().astype(str)) - {"study"}):
             for text in find_unknown_name(name, known, str(config["encoders_table"])):
                 yield Problem(("models_table",), f"{config['models_table']}: encoder: {text}")
+
+
+def _models_of_comparisons(families: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Names of models in contrasts, with their places; values of a wrong kind are passed over."""
+    for name, family in families.items():
+        contrasts = family.get("contrasts") if isinstance(family, Mapping) else None
+        for position, pair in enumerate(contrasts if isinstance(contrasts, list) else []):
+            for member, model in enumerate(pair if isinstance(pair, list) else []):
+                if isinstance(model, str):
+                    yield ("comparisons", name, "contrasts", position, member), model
 
 
 def find_disagreements(
@@ -117,6 +132,8 @@ def find_disagreements(
                 for text in find_unknown_name(model, mapped, "searchlight: models"):
                     place = ("searchlight", "contrasts", position, member)
                     yield Problem(place, f"{text}; add it there, or leave the contrast out")
+    yield from _find_measure_that_all_pairs_lack(config, sound)
+    yield from _find_obstacles_to_crossnobis(config, sound)
     if sound(("source",), ("local",)) and config["source"] == "local":
         if not config["local"]["nsd"]:
             yield Problem(("local", "nsd"), "the folder of your copy of NSD is needed when source is local")
@@ -140,6 +157,33 @@ def find_disagreements(
             # The miniature is made for all subjects of the table.
             of_all = tables["subjects_table"].set_index("subject")["sessions"].astype(int)
             yield from _find_impossible_numbers(config, rows.astype(int), of_all, sound)
+
+
+def _find_measure_that_all_pairs_lack(config: Mapping[str, Any], sound: Callable[..., bool]) -> Iterator[Problem]:
+    keys = ("pairs", "rdm_comparison")
+    if sound(*((key,) for key in keys)) and config["pairs"] == "all" and config["rdm_comparison"] != "pearson":
+        yield Problem(
+            ("rdm_comparison",),
+            f"found {config['rdm_comparison']!r} with pairs: all, for which only Pearson's r is computed, "
+            "in blocks of pairs that are never kept: choose pearson, or pairs: image_sets",
+        )
+
+
+def _find_obstacles_to_crossnobis(config: Mapping[str, Any], sound: Callable[..., bool]) -> Iterator[Problem]:
+    if not sound(("brain_distance",)) or config["brain_distance"] != "crossnobis":
+        return
+    if sound(("pairs",)) and config["pairs"] == "all":
+        yield Problem(
+            ("brain_distance",),
+            "found 'crossnobis', which is of single responses on image sets, but pairs: all compares distances of averaged "
+            "betas: set pairs to image_sets, or brain_distance to correlation",
+        )
+    if sound(("incomplete_data",)) and config["incomplete_data"] == "nanmean":
+        yield Problem(
+            ("brain_distance",),
+            "found 'crossnobis', which needs every repeat, but incomplete_data: nanmean uses vertices and voxels that lack "
+            "some: set incomplete_data to exclude, or brain_distance to correlation",
+        )
 
 
 def _find_models_of_the_miniature(

@@ -12,7 +12,14 @@ from capcortex.config_files import KeyPath
 
 DOCUMENTATION = "docs/configuration.md"
 
-_WORDS = {"integer": "a whole number", "number": "a number", "string": "text", "array": "a list", "object": "a mapping"}
+_WORDS = {
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "array": "a list",
+    "object": "a mapping",
+}
 LONGEST_FOUND = 100
 
 
@@ -84,6 +91,9 @@ def parts_of(schema: Mapping[str, Any], above: KeyPath = ()) -> dict[KeyPath, Ma
     found: dict[KeyPath, Mapping[str, Any]] = {}
     for key, part in schema.get("properties", {}).items():
         found |= {(*above, key): part} | parts_of(part, (*above, key))
+        named = part.get("additionalProperties")
+        if named and "properties" in named:
+            found |= parts_of(named, (*above, key, named["title"]))
     return found
 
 
@@ -133,7 +143,8 @@ def find_problems(
             new = {entry.key for old, entry in renamed.items() if is_set(config, old)}
             for missing in ((*path, key) for key in error.validator_value if key not in error.instance):
                 if missing not in new:
-                    what = f"missing, expected {allowed(known[missing])}. {known[missing]['description']}"
+                    part = error.schema["properties"][missing[-1]]
+                    what = f"missing, expected {allowed(part)}. {part['description']}"
                     found[missing] = Problem(missing, f"{what} Copy its lines from config.yaml of version {version}.")
         else:
             position = _second_of_two(error.instance) if error.validator == "uniqueItems" else None

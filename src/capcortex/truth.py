@@ -15,7 +15,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from capcortex.arrays import open_array
-from capcortex.inference.group import ceiling_interval, is_shared, ratio_interval
+from capcortex.inference.ceilings import ceiling_interval, ratio_interval
+from capcortex.inference.group import is_shared
 from capcortex.inference.intervals import Interval, mean_interval
 from capcortex.seeds import random_generator
 
@@ -282,15 +283,16 @@ def why_left_out(
     if check.get("only_made_up_captions") and not made_up_captions:
         return "planted with made-up captions only"
     of_roi = scores[scores["roi"] == roi]
+    if (of_roi["measure"] != "pearson").any():
+        return "expected values are Pearson correlations"
     for model in (check[key] for key in ("model", "minus") if key in check):
         if model not in set(of_roi["model"]):
             return f"model {model} is not compared with regions"
-    if check["quantity"] in ("ceiling", "ratio"):
-        if ceilings.loc[ceilings["roi"] == roi, "subject"].nunique() < 3:
-            return "the interval of a ceiling needs at least three subjects, and image sets that all saw three times"
-    elif (~is_shared(of_roi["image_set"]) & (of_roi["model"] == check["model"])).sum() < 2:
-        return FEW_SETS
-    return ""
+    of_ceiling = check["quantity"] in ("ceiling", "ratio")
+    if of_ceiling and ceilings.loc[ceilings["roi"] == roi, "subject"].nunique() < 3:
+        return "the interval of a ceiling needs at least three subjects, and image sets that all saw three times"
+    n_own_sets = (~is_shared(of_roi["image_set"]) & (of_roi["model"] == check.get("model"))).sum()
+    return FEW_SETS if not of_ceiling and n_own_sets < 2 else ""
 
 
 def rows_left_out(reasons: Sequence[tuple[Mapping[str, Any], str]]) -> pd.DataFrame:
@@ -341,7 +343,7 @@ def check_truth(
     scores
         Scores of all models (rows of `capcortex.rsa.rdm.SCORE_COLUMNS`).
     ceilings
-        Rows of `capcortex.inference.group.CEILING_COLUMNS`.
+        Ceilings between subjects, rows of `capcortex.inference.ceilings.CEILING_COLUMNS`.
     expectation
         Of the same study.
 

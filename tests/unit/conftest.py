@@ -35,6 +35,29 @@ def run_python():
     return run
 
 
+PEAK = """
+import resource, sys
+from pathlib import Path
+status = Path("/proc/self/status")
+if status.exists():  # ru_maxrss of Linux starts from the size of the process that started this one
+    print([int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM")][0])
+else:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+@pytest.fixture(scope="session")
+def peak_mb(run_python):
+    """Run Python code in a fresh process and return the most memory that it took, in MB."""
+
+    def measure(code, *arguments):
+        result = run_python(code + PEAK, *arguments)
+        assert result.returncode == 0, result.stderr
+        return float(result.stdout)
+
+    return measure
+
+
 @pytest.fixture(scope="session")
 def write_mgh():
     """Write values as FreeSurfer writes them (mgh or mgz by the name's suffix): big-endian, float32 unless told."""

@@ -14,7 +14,7 @@ from scipy import stats
 from capcortex.arrays import open_array
 from capcortex.nsd import betas as module
 from capcortex.nsd import sessions as sessions_module
-from capcortex.nsd.betas import REPEATS, average_repeats, averaging_memory_mb, read_roi_betas
+from capcortex.nsd.betas import REPEATS, average_repeats, averaging_memory_mb, read_roi_betas, read_roi_repeats
 from capcortex.nsd.sessions import (
     MOST_TRIALS,
     Z_MISSING,
@@ -60,7 +60,18 @@ def extract(files, trials, output):
     extract_session(surface_session(files, len(trials)), trials, output)
 
 
-def run_pipeline(write_betas, folder, raw, trials, policy, *, order=None):
+def average(sessions, folder, policy="exclude", repeats_of=None):
+    average_repeats(
+        sessions,
+        folder / "betas.nc",
+        repeats=folder / "repeats.nc",
+        repeats_of=repeats_of,
+        subject="subj01",
+        incomplete_data=policy,
+    )
+
+
+def run_pipeline(write_betas, folder, raw, trials, policy, *, order=None, repeats_of=None):
     """Write, extract and average; return ids and betas of the output file."""
     sessions = []
     for number, values in enumerate(raw, start=1):
@@ -68,7 +79,7 @@ def run_pipeline(write_betas, folder, raw, trials, policy, *, order=None):
         sessions.append(folder / f"session_{number}.nc")
         extract(files, trials[trials["session"] == number], sessions[-1])
     sessions = sessions if order is None else [sessions[k] for k in order]
-    average_repeats(sessions, folder / "betas.nc", subject="subj01", incomplete_data=policy)
+    average(sessions, folder, policy, repeats_of)
     with open_array(folder / "betas.nc", variables=["betas", "id73k"]) as file:
         return file["id73k"].to_numpy(), file["betas"].to_numpy()
 
@@ -397,8 +408,8 @@ def test_image_without_three_trials_is_named(tmp_path, rng, write_betas):
         ValueError,
         match=rf"subj01: id73k {first} occurs {kept[first]} times over 2 sessions \(.*1\.nc \.\.\), expected 3",
     ):
-        average_repeats(sessions, tmp_path / "b.nc", subject="subj01", incomplete_data="exclude")
-    assert not (tmp_path / "b.nc").exists()
+        average(sessions, tmp_path)
+    assert not (tmp_path / "betas.nc").exists()
 
 
 def test_sessions_of_different_size_are_refused(tmp_path, rng, write_betas):
@@ -408,12 +419,12 @@ def test_sessions_of_different_size_are_refused(tmp_path, rng, write_betas):
         extract(files, trials, tmp_path / f"{number}.nc")
     sessions = [tmp_path / f"{number}.nc" for number in range(3)]
     with pytest.raises(ValueError, match=r"2\.nc: 12 vertex positions, expected the 10 of .*0\.nc"):
-        average_repeats(sessions, tmp_path / "b.nc", subject="subj01", incomplete_data="exclude")
+        average(sessions, tmp_path)
 
 
 def test_unknown_policy_is_refused(tmp_path):
     with pytest.raises(ValueError, match="'drop' is not one of exclude, nanmean"):
-        average_repeats([], tmp_path / "b.nc", subject="subj01", incomplete_data="drop")
+        average([], tmp_path, "drop")
 
 
 # Regions
@@ -431,17 +442,82 @@ def test_region_leaves_out_incomplete_data_and_says_how_many(tmp_path, rng, writ
         assert read_roi_betas(tmp_path / "betas.nc", nothing).shape == (ids.size, 0)
 
 
+# Repeats
+
+
+def read_repeats(folder):
+    with open_array(folder / "repeats.nc", variables=["z", "id73k", "repeat"]) as file:
+        return file["id73k"].to_numpy(), file["z"].to_numpy(), file["repeat"].to_numpy()
+
+
+def direct_repeats(raw, trials, images):
+    """z of every showing (repeat, image, vertex), in the order in which the trials happened."""
+    z = np.concatenate([stats.zscore(values.astype(np.float64), axis=0, ddof=0) for values in raw])
+    return np.stack([z[trials["id73k"].to_numpy() == image] for image in images], axis=1)
+
+
+@pytest.mark.parametrize("repeats_of", [None, [7, 330, 3, 88, 4321]], ids=["all", "shared"])
+def test_repeats_are_the_showings_in_their_order_and_their_mean_is_the_average(tmp_path, rng, write_betas, repeats_of):
+    """Of the shared images, 3 was seen twice by this subject and 4321 never."""
+    trials, raw = make_trials(rng), make_raw(rng)
+    chosen = repeats_of if repeats_of is None else np.array(repeats_of)
+    images, betas = run_pipeline(write_betas, tmp_path, raw, trials, "exclude", repeats_of=chosen)
+    ids, z, repeat = read_repeats(tmp_path)
+    assert ids.tolist() == (images.tolist() if repeats_of is None else [7, 88, 330])
+    assert repeat.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(z, direct_repeats(raw, trials, ids), atol=0.5 * Z_STEP + 1e-6)
+    np.testing.assert_allclose(z.mean(axis=0), betas[np.isin(images, ids)], atol=1e-6)
+
+
+def test_averages_do_not_depend_on_whose_repeats_are_kept(tmp_path, rng, write_betas):
+    trials, raw = make_trials(rng), make_raw(rng)
+    of_all = run_pipeline(write_betas, tmp_path, raw, trials, "exclude")[1]
+    shared = run_pipeline(write_betas, tmp_path, raw, trials, "exclude", repeats_of=np.array([7]))[1]
+    nothing = run_pipeline(write_betas, tmp_path, raw, trials, "exclude", repeats_of=np.array([1]))[1]
+    assert np.array_equal(of_all, shared) and np.array_equal(of_all, nothing)
+    ids, z, _ = read_repeats(tmp_path)
+    assert ids.size == 0 and z.shape == (3, 0, 18)
+    assert read_roi_repeats(tmp_path / "repeats.nc", np.array([3, 12])).shape == (3, 0, 2)
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss:RuntimeWarning")
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_vertex_with_a_missing_repeat_has_none(tmp_path, rng, write_betas, policy):
+    trials, raw = make_trials(rng), make_raw(rng)
+    raw[1][:, 4] = np.nan  # not measured in session 2
+    raw[0][:, 6] = 0.1  # constant in session 1
+    raw[2][5, 13] = np.nan  # one trial of session 3
+    _, betas = run_pipeline(write_betas, tmp_path, raw, trials, policy)
+    _, z, _ = read_repeats(tmp_path)
+    assert np.flatnonzero(np.isnan(z).any(axis=(0, 1))).tolist() == [4, 6, 13]
+    assert np.isnan(z[:, :, [4, 6, 13]]).all()
+    whole = np.delete(np.arange(18), [4, 6, 13])
+    np.testing.assert_allclose(z.mean(axis=0)[:, whole], betas[:, whole], atol=1e-6)
+    assert np.isnan(betas[:, [4, 6, 13]]).all() == (policy == "exclude")
+
+
+@pytest.mark.parametrize("block", [1, 3, 7, 100])
+def test_block_size_does_not_matter_for_repeats(tmp_path, rng, write_betas, monkeypatch, block):
+    trials, raw = make_trials(rng), make_raw(rng)
+    raw[1][:, 4] = np.nan
+    monkeypatch.setattr(module, "UNIT_BLOCK", block)
+    monkeypatch.setattr(module, "REPEATS_IMAGE_CHUNK", 3)
+    run_pipeline(write_betas, tmp_path, raw, trials, "exclude")
+    ids, z, _ = read_repeats(tmp_path)
+    expected = direct_repeats(raw, trials, ids)
+    expected[:, :, 4] = np.nan
+    np.testing.assert_allclose(z, expected, atol=0.5 * Z_STEP + 1e-6)
+    found = read_roi_repeats(tmp_path / "repeats.nc", np.array([17, 3, 12, 4, 5]))
+    assert found["vertex"].to_numpy().tolist() == [3, 5, 12, 17]
+    assert found.dims == ("repeat", "id73k", "vertex") and found.dtype == np.float32
+    assert found["id73k"].to_numpy().tolist() == ids.tolist()
+    np.testing.assert_array_equal(found, z[:, :, [3, 5, 12, 17]].astype(np.float32))
+    for nothing in (np.array([4]), np.array([], int)):
+        assert read_roi_repeats(tmp_path / "repeats.nc", nothing).shape == (3, ids.size, 0)
+
+
 # Memory
 
-PEAK = """
-import resource, sys
-from pathlib import Path
-status = Path("/proc/self/status")
-if status.exists():  # ru_maxrss of Linux starts from the size of the process that started this one
-    print([int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM")][0])
-else:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
-"""
 EXTRACT = """
 import sys
 import numpy as np, pandas as pd
@@ -456,18 +532,15 @@ import sys
 from pathlib import Path
 from capcortex.nsd.betas import average_repeats
 folder = Path(sys.argv[1])
-average_repeats(sorted(folder.glob("s*.nc")), folder / "b.nc", subject="subj01", incomplete_data="exclude")
+sessions = sorted(folder.glob("s*.nc"))
+average_repeats(
+    sessions, folder / "b.nc", repeats=folder / "r.nc", repeats_of=None, subject="subj01", incomplete_data="exclude"
+)
 """
 LIBRARIES_MB = 250
 
 
-def peak_mb(run_python, code, folder):
-    result = run_python(code + PEAK, folder)
-    assert result.returncode == 0, result.stderr
-    return float(result.stdout)
-
-
-def test_extraction_stays_within_its_memory(tmp_path, rng, run_python):
+def test_extraction_stays_within_its_memory(tmp_path, rng, peak_mb):
     # Half a gigabyte in two hemispheres, each mapped by itself: what is read must not pile up.
     n_vertices = 100_000
     header = nibabel.freesurfer.mghformat.MGHHeader()
@@ -480,13 +553,13 @@ def test_extraction_stays_within_its_memory(tmp_path, rng, run_python):
         for trial in range(750):
             file.write(noise[trial % 4])
     allowed = surface_extraction_memory_mb(750)
-    peak = peak_mb(run_python, EXTRACT, tmp_path)
+    peak = peak_mb(EXTRACT, tmp_path)
     assert peak < allowed <= 3 * max(peak, LIBRARIES_MB)
 
 
-def test_averaging_stays_within_its_memory(tmp_path, run_python):
-    # As many images as NSD has, so that the terms of the formula count, but few vertices beyond one block.
-    n_images, n_trials, n_vertices = 10_000, 2500, module.UNIT_BLOCK + 200
+def test_averaging_stays_within_its_memory(tmp_path, peak_mb):
+    # So many images that the terms of the formula count, but few vertices beyond one block.
+    n_images, n_trials, n_vertices = 6000, 1500, module.UNIT_BLOCK + 200
     ids = np.tile(np.arange(1, n_images + 1), 3).reshape(-1, n_trials)
     values = np.broadcast_to(np.arange(n_trials, dtype=np.int16)[:, None], (n_trials, n_vertices))
     for number, own in enumerate(ids):
@@ -502,6 +575,6 @@ def test_averaging_stays_within_its_memory(tmp_path, run_python):
             fill_value=Z_MISSING,
         ) as variable:
             variable[:, :] = values
-    allowed = averaging_memory_mb(n_images, n_trials)
-    peak = peak_mb(run_python, AVERAGE, tmp_path)
+    allowed = averaging_memory_mb(n_images, n_trials, n_images)
+    peak = peak_mb(AVERAGE, tmp_path)
     assert peak < allowed <= 3 * max(peak, LIBRARIES_MB)

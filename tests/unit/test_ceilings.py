@@ -1,13 +1,33 @@
 """Noise ceilings: against rsatoolbox, the definition, and bounds that must hold."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import rsatoolbox
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from capcortex.inference.ceilings import between_subject_ceiling
+from capcortex.inference.ceilings import (
+    BETWEEN,
+    CEILING_COLUMNS,
+    KINDS,
+    NCSNR,
+    RELEASED,
+    REPEATS,
+    SUMMARY_COLUMNS,
+    between_subject_ceiling,
+    ceiling_interval,
+    join_ceilings,
+    released_ceiling,
+    repeat_ceiling,
+    require_alike,
+    summarise_ceilings,
+    tabulate_between,
+    tabulate_ncsnr,
+    tabulate_released,
+    tabulate_repeats,
+)
 
 SEED = st.integers(0, 2**32 - 1)
 
@@ -90,10 +110,119 @@ def test_pairs_that_one_subject_lacks_are_left_out_for_all(rng):
     lower, upper = between_subject_ceiling(lacking)
     keep = np.delete(np.arange(rdms.shape[1]), [3, 40])
     assert np.isfinite(lower).all()
-    # Standardised over each subject's own pairs: not exactly, but nearly the ceiling of the pairs that are left.
-    np.testing.assert_allclose((lower, upper), between_subject_ceiling(rdms[:, keep]), atol=0.01)
+    np.testing.assert_allclose((lower, upper), between_subject_ceiling(rdms[:, keep]), atol=1e-12)
 
 
 def test_one_subject_has_nobody_to_agree_with(rng):
     with pytest.raises(ValueError, match="at least two subjects, found 1"):
         between_subject_ceiling(rng.uniform(size=(1, 45)))
+
+
+# The registry
+
+SUBJECTS = ["subj01", "subj02", "subj03", "subj04"]
+PAIRS = 45  # of ten images
+
+
+def of_subjects(rng, *shape):
+    return {subject: rng.normal(size=(*shape, PAIRS)) for subject in SUBJECTS}
+
+
+def test_released_ceiling_by_the_definition(rng):
+    rdms = subjects_rdms(rng, 5)
+    found = released_ceiling(rdms)
+    for subject in range(5):
+        others = np.delete(rdms, subject, axis=0).mean(
+            axis=0
+        )  # not standardised: a subject of large distances rules the mean
+        assert found[subject] == pytest.approx(stats.pearsonr(rdms[subject], others).statistic, abs=1e-12)
+    assert np.abs(found - between_subject_ceiling(rdms)[0]).max() > 1e-3
+
+
+def test_repeats_give_the_reliability_of_their_mean(rng):
+    # Three repeats x + e of variance 1 + v: r is 1 / (1 + v), the reliability of their mean 1 / (1 + v / 3).
+    n_pairs, v = 630 * 629 // 2, 2.0
+    truth = rng.normal(size=n_pairs)
+    repeats = truth + np.sqrt(v) * rng.normal(size=(3, n_pairs))
+    lower, upper = repeat_ceiling(repeats, "pearson")
+    assert lower == pytest.approx(1 / (1 + v / 3), abs=0.01)
+    assert upper == pytest.approx(stats.pearsonr(repeats.mean(axis=0), truth).statistic, abs=0.01)
+    again = truth + np.sqrt(v) * rng.normal(size=(3, n_pairs))
+    assert lower == pytest.approx(stats.pearsonr(repeats.mean(axis=0), again.mean(axis=0)).statistic, abs=0.01)
+
+
+def test_repeats_that_disagree_have_no_upper_bound():
+    one = np.arange(PAIRS, dtype=float)
+    lower, upper = repeat_ceiling(np.array([one, -one]), "pearson")
+    assert lower < 0 or np.isinf(lower)
+    assert np.isnan(upper)
+
+
+def test_registry_says_what_each_ceiling_is(rng):
+    sets = {roi: {label: of_subjects(rng) for label in ("shared-001", "shared-002")} for roi in ("early", "ventral")}
+    repeats = {roi: {"shared-001": of_subjects(rng, 3)} for roi in sets}
+    registry = join_ceilings(
+        [
+            tabulate_between(sets, measure="spearman", distance="cosine"),
+            tabulate_released({roi: of_sets["shared-001"] for roi, of_sets in sets.items()}),
+            tabulate_repeats(repeats, measure="spearman", distance="cosine"),
+            tabulate_ncsnr({"early": dict(zip(SUBJECTS, (0.1, 0.2, 0.3, 0.4), strict=True))}),
+        ]
+    )
+    assert list(registry.columns) == CEILING_COLUMNS
+    assert list(registry["kind"].unique()) == list(KINDS)
+    released = registry[registry["kind"] == RELEASED]
+    # Pearson's r of the correlation distance, whatever the study uses: that is what was released.
+    assert set(zip(released["measure"], released["distance"], strict=True)) == {("pearson", "correlation")}
+    assert released["upper"].isna().all()
+    assert (registry["n_images"].dropna() == 10).all()
+
+    table = summarise_ceilings(registry, 0.9)
+    assert list(table.columns) == SUMMARY_COLUMNS
+    keyed = table.set_index(["kind", "roi"])
+    between = keyed.loc[(BETWEEN, "ventral")]
+    assert (between["images"], between["n_images"], between["n_subjects"]) == ("shared-001, shared-002", 20, 4)
+    of_roi = registry[(registry["kind"] == BETWEEN) & (registry["roi"] == "ventral")]
+    assert between[["lower", "lower_low", "lower_high"]].tolist() == pytest.approx(
+        ceiling_interval(of_roi, "lower", 0.9)
+    )
+    ncsnr = keyed.loc[(NCSNR, "early")]
+    half = stats.t.isf(0.05, 3) * np.std([0.1, 0.2, 0.3, 0.4], ddof=1) / 2
+    assert ncsnr[["upper", "upper_low", "upper_high"]].tolist() == pytest.approx((0.25, 0.25 - half, 0.25 + half))
+    assert np.isnan(ncsnr["lower"]) and ncsnr["interval"] == "t" and between["interval"] == "jackknife"
+    assert (table["meaning"] == table["kind"].map(KINDS)).all()
+
+
+def test_reliability_of_a_measure_without_a_zero_is_pearsons(rng):
+    rdms = {"early": {"shared-001": of_subjects(rng, 3)}}
+    table = tabulate_repeats(rdms, measure="whitened-cosine", distance="correlation")
+    assert set(table["measure"]) == {"pearson"}
+    np.testing.assert_allclose(
+        table["lower"], tabulate_repeats(rdms, measure="pearson", distance="correlation")["lower"]
+    )
+    assert set(tabulate_repeats(rdms, measure="whitened-cosine", distance="crossnobis")["measure"]) == {
+        "whitened-cosine"
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("image_set", "shared-002", "image_set shared-001 against shared-002"),
+        ("measure", "rho-a", "measure pearson against rho-a"),
+        ("distance", "crossnobis", "distance correlation against crossnobis"),
+        ("roi", "ventral", "roi early against ventral"),
+    ],
+)
+def test_unlike_things_are_not_divided(rng, column, value, said):
+    alike = {"roi": "early", "image_set": "shared-001", "measure": "pearson", "distance": "correlation"}
+    scores = pd.DataFrame([alike])
+    ceilings = tabulate_between({"early": {"shared-001": of_subjects(rng)}}, measure="pearson", distance="correlation")
+    require_alike(scores, ceilings)
+    with pytest.raises(ValueError, match=said):
+        require_alike(scores, ceilings.assign(**{column: value}))
+    two = pd.concat([ceilings, ceilings.assign(kind=REPEATS)])
+    with pytest.raises(ValueError, match="one kind of ceiling is needed to divide by, found between-subjects, repeats"):
+        require_alike(scores, two)
+    with pytest.raises(ValueError, match="found none"):
+        require_alike(scores, ceilings.iloc[:0])

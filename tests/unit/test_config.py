@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capcortex import __version__
-from capcortex.config import RENAMED, load_study, searchlight_batches
+from capcortex.config import RENAMED, describe, load_study, searchlight_batches
 from capcortex.config_checks import model_mistakes
 from capcortex.config_files import ConfigError, lay_over, locate, merge_layers, read_layers
 from capcortex.config_schema import allowed, describe_path, parts_of
+from capcortex.rsa.measures import MEASURES
 
 ROOT = Path(__file__).parents[2]
 
@@ -537,6 +538,44 @@ def test_numbers_that_cannot_be_are_named(config, change, said):
         assert line.startswith(f"config: {start}")
 
 
+def test_comparisons_of_models_that_are_not_used_are_left_out_and_counted(config):
+    family = {
+        "contrasts": [["caption", "random"], ["caption", "words"]],
+        "correction": "holm",
+        "equivalence_bound": 0.1,
+    }
+    models = {"models": ["caption", "categories", "random"]}
+    comparisons = {**config["comparisons"], "words": family | {"contrasts": [["word-average", "random"]]}}
+    study = load_study(config | models | {"comparisons": comparisons}, ROOT)
+    assert {name: family["contrasts"] for name, family in study.comparisons.items()} == {
+        "caption": [["caption", "categories"]]
+    }
+    assert "caption (contrasts: 1; holm); left out, because a model is not in models: 4" in describe(study)
+    assert "comparisons: none" in describe(load_study(config | {"comparisons": {}}, ROOT))
+    (line,) = errors_of(config | {"comparisons": {"words": family}})
+    assert line.startswith("config: comparisons: words: contrasts: item 2: item 2: 'words' is not in config/models.tsv")
+
+
+@pytest.mark.parametrize(
+    ("family", "said"),
+    [
+        ({"contrasts": [["caption", "random"]]}, "comparisons: mine: correction: missing, expected `holm` or"),
+        ({"contrasts": [["caption"]]}, "comparisons: mine: contrasts: item 1: found ['caption'], expected a pair"),
+        ({"contrasts": [], "correction": "holm"}, "comparisons: mine: contrasts: found [], expected a list of pairs"),
+        ({"correction": "bonferroni"}, "comparisons: mine: correction: found 'bonferroni', expected `holm` or"),
+        ({"equivalence_bound": 0}, "comparisons: mine: equivalence_bound: found 0, expected a number, above 0"),
+        (
+            {"corection": "holm"},
+            "comparisons: mine: corection: unknown key; the nearest known key is 'comparisons: <family>",
+        ),
+        ([["caption", "random"]], "comparisons: mine: found [['caption', 'random']], expected a mapping"),
+    ],
+)
+def test_slips_in_a_family_are_named(config, family, said):
+    lines = errors_of(config | {"comparisons": {"mine": family}})
+    assert any(line.startswith(f"config: {said}") for line in lines), lines
+
+
 def test_contrasts_need_their_models(config):
     config["searchlight"]["models"] = []
     assert [line.split(": it names none")[0] for line in errors_of(config)] == [
@@ -551,6 +590,20 @@ def test_contrasts_need_their_models(config):
         "searchlight: contrasts: item 1: item 2: 'categoreis' is not in searchlight: models; nearest: 'categories'"
         in line
     )
+
+
+def test_all_pairs_are_compared_by_pearsons_r_only(config):
+    config["rdm_comparison"] = "rho-a"
+    assert load_study(config, ROOT).config["rdm_comparison"] == "rho-a"
+    config["pairs"] = "all"
+    (line,) = errors_of(config)
+    assert line.startswith("config: rdm_comparison: found 'rho-a' with pairs: all")
+    assert line.endswith("choose pearson, or pairs: image_sets")
+
+
+def test_measures_are_those_of_the_library():
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    assert tuple(schema["properties"]["rdm_comparison"]["enum"]) == MEASURES
 
 
 def test_models_of_the_miniature_are_refused_on_real_data(config):
@@ -786,9 +839,10 @@ def test_command_says_what_the_study_would_be(tmp_path):
     done = run_check()
     assert (done.returncode, done.stderr) == (0, "")
     said = dict(line.split(":", 1) for line in done.stdout.splitlines())
-    assert list(said) == ["source", "subjects", "image sets", "models", "regions", "maps"]
+    assert list(said) == ["source", "subjects", "image sets", "models", "regions", "comparisons", "maps"]
     assert "subj03 (2 sessions, 2 image sets)" in said["subjects"]
     assert "caption_minus_categories" in said["maps"]
+    assert said["comparisons"].strip() == "caption (contrasts: 4; holm)"
     assert "all pairs" not in said["regions"]
     (tmp_path / "over.yaml").write_text("pairs: all\n")
     assert "in fsaverage, over all pairs of a subject's images\n" in run_check(tmp_path / "over.yaml").stdout

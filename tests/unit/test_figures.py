@@ -17,8 +17,11 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from capcortex.figures import captions, rdms, roi, style
-from capcortex.inference.group import is_shared, tabulate_ceilings, tabulate_group
+from capcortex.inference.ceilings import tabulate_between
+from capcortex.inference.group import is_shared, leave_out_zero, tabulate_group
 from capcortex.inference.tests import TOO_FEW
+from capcortex.rsa.measures import MEASURES
+from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
 
 MODELS = {
@@ -37,23 +40,23 @@ def study(
     labels = dict(list(MODELS.items())[:n_models])
     subjects = SUBJECTS[:n_subjects]
     rows = [
-        (model, name, subject, image_set, random.uniform(*BOUNDS), 45)
+        (model, name, subject, image_set, random.uniform(*BOUNDS), 45, "pearson", "correlation")
         for model in labels
         for name in ROIS
         for subject in subjects
         for image_set in (f"{subject}-001", f"{subject}-002", *(["shared-001"] if shared else []))
     ]
-    scores = pd.DataFrame(rows, columns=["model", "roi", "subject", "image_set", "r", "n_pairs"])
-    common = random.standard_normal((len(ROIS), 400)) * np.array([[0.0], [1.0], [1.0]])
+    scores = pd.DataFrame(rows, columns=SCORE_COLUMNS)
+    common = random.standard_normal((len(ROIS), 406)) * np.array([[0.0], [1.0], [1.0]])
     own = {
         name: {
             "shared-001": dict(
-                zip(subjects, common[at] + noise * random.standard_normal((n_subjects, 400)), strict=True)
+                zip(subjects, common[at] + noise * random.standard_normal((n_subjects, 406)), strict=True)
             )
         }
         for at, name in enumerate(ROIS)
     }
-    ceilings = tabulate_ceilings(own if shared else {})
+    ceilings = tabulate_between(own if shared else {}, measure="pearson", distance="correlation")
     means = scores[~is_shared(scores["image_set"])].groupby(["model", "roi", "subject"], sort=False)["r"].mean()
     return tabulate_group(scores, ceilings, 0.95), means.reset_index(), labels
 
@@ -275,6 +278,21 @@ class TestRegions:
         numbers = roi.plotted_numbers(table, means, labels)
         named = numbers[(numbers["mark"] == "mean") & (numbers["test_left_out"] == TOO_FEW)]
         assert set(named["roi"]) == {"ventral"} and len(named) == 2
+
+    @pytest.mark.parametrize("measure", MEASURES)
+    def test_figure_names_the_measure(self, measure: str) -> None:
+        table, means, labels = study()
+        figure = draw(table.assign(measure=measure), means, labels)
+        name = {"pearson": "Pearson r", "spearman": "Spearman rho", "whitened-cosine": "whitened cosine"}
+        assert panel(figure, "r: early").get_ylabel().endswith(f"{name.get(measure, measure)})")
+        assert not faults_of_texts(figure)
+
+    def test_a_measure_without_a_zero_keeps_its_intervals(self) -> None:
+        table, means, labels = study()
+        table = leave_out_zero(table.assign(measure="whitened-cosine"))
+        said = words(draw(table, means, labels)).replace("\n", " ")
+        assert "No test: the whitened cosine has no meaningful zero" in said
+        assert "interval over subjects" in said and "adjusted p" not in said
 
     def test_no_shared_images(self) -> None:
         table, means, labels = study(2, shared=False)

@@ -5,16 +5,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from capcortex.inference.ceilings import between_subject_ceiling
-from capcortex.inference.group import (
+from capcortex.inference.ceilings import (
+    BETWEEN,
     CEILING_COLUMNS,
     NOBODY,
+    between_subject_ceiling,
     ceiling_interval,
-    is_shared,
     ratio_interval,
-    tabulate_ceilings,
-    tabulate_group,
+    tabulate_between,
 )
+from capcortex.inference.group import is_shared, leave_out_zero, require_one_measure, tabulate_group
 from capcortex.inference.tests import TOO_FEW
 from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
@@ -22,12 +22,13 @@ from capcortex.tables import read_table, write_table
 SUBJECTS = ["subj01", "subj02", "subj03"]
 OWN = {"subj01": [0.10, 0.20, 0.30], "subj02": [0.4], "subj03": [0.05, 0.15]}  # unequal numbers of sets
 SHARED = {"subj01": [0.3, 0.2], "subj02": [0.5, 0.3], "subj03": [0.2, 0.4]}
+ALIKE = {"measure": "pearson", "distance": "correlation"}
 
 
-def scores_of(own=None, shared=None, model="caption", roi="early", n_pairs=4950):
+def scores_of(own=None, shared=None, model="caption", roi="early", *, n_pairs=4950, measure="pearson"):
     own, shared = OWN if own is None else own, SHARED if shared is None else shared
     rows = [
-        (model, roi, subject, f"{label}-{number:03d}", r, n_pairs)
+        (model, roi, subject, f"{label}-{number:03d}", r, n_pairs, measure, "correlation")
         for table, shared_sets in ((own, False), (shared, True))
         for subject, values in table.items()
         for number, r in enumerate(values, start=1)
@@ -36,7 +37,7 @@ def scores_of(own=None, shared=None, model="caption", roi="early", n_pairs=4950)
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
-def ceilings_of(lower, upper=None, roi="early", subjects=SUBJECTS, without=None):
+def ceilings_of(lower, upper=None, roi="early", *, subjects=SUBJECTS, without=None, measure="pearson"):
     """Two shared sets; ``without`` gives the lower bounds of the others when a subject is left out (default: unchanged)."""
     upper = [value + 0.1 for value in lower] if upper is None else upper
     rows = []
@@ -44,7 +45,7 @@ def ceilings_of(lower, upper=None, roi="early", subjects=SUBJECTS, without=None)
         present = [i for i, subject in enumerate(subjects) if subject != left_out]
         lows = (without or {}).get(left_out, [lower[i] for i in present])
         rows += [
-            (roi, label, left_out, subjects[i], low + step, upper[i] + step)
+            (BETWEEN, roi, label, 100, measure, "correlation", left_out, subjects[i], low + step, upper[i] + step)
             for label, step in (("shared-001", -0.02), ("shared-002", 0.02))
             for i, low in zip(present, lows, strict=True)
         ]
@@ -244,45 +245,78 @@ def test_subjects_with_nothing_in_common_seldom_get_a_ceiling(rng):
     above = 0
     for _ in range(400):
         rdms = dict(zip(names, rng.normal(size=(8, 190)), strict=True))
-        table = tabulate_ceilings({"early": {"shared-001": rdms}})
+        table = tabulate_between({"early": {"shared-001": rdms}}, **ALIKE)
         above += ceiling_interval(table, "lower", 0.95).low > 0
     assert above <= 400 * (0.025 + 3 * np.sqrt(0.025 * 0.975 / 400))
+
+
+def test_scores_and_ceilings_of_several_measures_are_refused():
+    several = pd.concat([scores_of(), scores_of(model="random", measure="rho-a")])
+    with pytest.raises(ValueError, match="scores of one measure are needed, found pearson, rho-a"):
+        tabulate_group(several, ceilings_of([0.5, 0.6, 0.55]), 0.95)
+    with pytest.raises(ValueError, match="scores of one distance are needed, found correlation, cosine"):
+        require_one_measure(pd.concat([scores_of(), scores_of().assign(distance="cosine")]))
+    with pytest.raises(
+        ValueError, match=r"scores and ceiling \(between-subjects\) are not alike: measure rho-a against pearson"
+    ):
+        tabulate_group(scores_of(measure="rho-a"), ceilings_of([0.5, 0.6, 0.55]), 0.95)
+
+
+def test_a_measure_without_a_zero_has_neither_tests_nor_ratios():
+    scores, ceilings = scores_of(measure="whitened-cosine"), ceilings_of([0.5, 0.6, 0.55], measure="whitened-cosine")
+    table = tabulate_group(scores, ceilings, 0.95)
+    unbiased = table.assign(distance="crossnobis")
+    pd.testing.assert_frame_equal(leave_out_zero(unbiased), unbiased)
+    of_pearson = tabulate_group(scores_of(), ceilings_of([0.5, 0.6, 0.55]), 0.95)
+    pd.testing.assert_frame_equal(leave_out_zero(of_pearson), of_pearson)
+    found = leave_out_zero(table)
+    changed = [column for column in found if not found[column].equals(table[column])]
+    ratios = [f"ratio_to_{bound}{end}" for bound in ("lower", "upper") for end in ("", "_low", "_high")]
+    assert changed == ["t", "p", "p_adjusted", "test_left_out", *ratios, "ratio_left_out"]
+    assert found[["t", "p", "p_adjusted", *ratios]].isna().all(axis=None)
+    for column in ("test_left_out", "ratio_left_out"):
+        assert found[column].str.contains("no meaningful zero with correlation distances").all()
 
 
 def of_subjects(rng, subjects=SUBJECTS):
     return dict(zip(subjects, rng.uniform(size=(len(subjects), 45)), strict=True))
 
 
-def test_ceilings_of_every_region_and_set(rng):
+@pytest.mark.parametrize("measure", ["pearson", "rho-a"])
+def test_ceilings_of_every_region_and_set(rng, measure):
     rdms = {roi: {label: of_subjects(rng) for label in ("shared-001", "shared-002")} for roi in ("early", "ventral")}
-    table = tabulate_ceilings(rdms)
+    table = tabulate_between(rdms, measure=measure, distance="cosine")
     assert list(table.columns) == CEILING_COLUMNS
+    assert set(table["measure"]) == {measure}
     assert len(table) == 2 * 2 * (3 + 3 * 2)
     for (roi, label, left_out), rows in table.groupby(["roi", "image_set", "left_out"]):
         present = [subject for subject in SUBJECTS if subject != left_out]
         assert list(rows["subject"]) == present
-        expected = between_subject_ceiling(np.array([rdms[roi][label][subject] for subject in present]))
+        expected = between_subject_ceiling(np.array([rdms[roi][label][subject] for subject in present]), measure)
         np.testing.assert_allclose(rows[["lower", "upper"]].to_numpy().T, expected)
 
 
 def test_ceilings_of_one_subject_are_an_empty_table_with_its_columns(rng):
-    table = tabulate_ceilings({"early": {"shared-001": of_subjects(rng, ["subj01"])}})
+    table = tabulate_between({"early": {"shared-001": of_subjects(rng, ["subj01"])}}, **ALIKE)
     assert table.empty
     assert list(table.columns) == CEILING_COLUMNS
-    assert list(tabulate_ceilings({}).columns) == CEILING_COLUMNS
+    assert list(tabulate_between({}, **ALIKE).columns) == CEILING_COLUMNS
 
 
 def test_a_region_that_a_subject_lacks_has_the_others_scores_and_ceilings(rng):
     """The table of all is, for that region, the table that the others make alone; other regions are as if all had it."""
     four = [*SUBJECTS, "subj04"]
     own, shared = OWN | {"subj04": [0.9]}, SHARED | {"subj04": [0.8, 0.7]}
-    rdms = {"early": {"shared-001": of_subjects(rng, four)}, "OFA": {"shared-001": of_subjects(rng)}}
-    ceilings = tabulate_ceilings(rdms)
+    rdms = {
+        roi: {label: of_subjects(rng, those) for label in ("shared-001", "shared-002")}
+        for roi, those in (("early", four), ("OFA", SUBJECTS))
+    }
+    ceilings = tabulate_between(rdms, **ALIKE)
     assert set(ceilings.loc[ceilings["roi"] == "OFA", "left_out"]) == {NOBODY, *SUBJECTS}
     scores = pd.concat([scores_of(own, shared), scores_of(OWN, SHARED, roi="OFA")], ignore_index=True)
     table = tabulate_group(scores, ceilings, 0.95).set_index("roi").drop(columns="p_adjusted")
     assert table["n_subjects"].to_dict() == {"early": 4, "OFA": 3}
-    alone = tabulate_group(scores_of(OWN, SHARED, roi="OFA"), tabulate_ceilings({"OFA": rdms["OFA"]}), 0.95)
+    alone = tabulate_group(scores_of(OWN, SHARED, roi="OFA"), tabulate_between({"OFA": rdms["OFA"]}, **ALIKE), 0.95)
     pd.testing.assert_frame_equal(table.loc[["OFA"]], alone.set_index("roi")[table.columns])
 
 
@@ -290,7 +324,8 @@ def test_a_region_that_a_subject_lacks_has_the_others_scores_and_ceilings(rng):
 def test_a_region_of_one_or_two_subjects_has_a_row_without_a_ratio(rng, n, reason):
     few = SUBJECTS[:n]
     scores = scores_of({s: OWN[s] for s in few}, {s: SHARED[s] for s in few}, roi="OFA")
-    row = tabulate_group(scores, tabulate_ceilings({"OFA": {"shared-001": of_subjects(rng, few)}}), 0.95).iloc[0]
+    rdms = {"OFA": {label: of_subjects(rng, few) for label in ("shared-001", "shared-002")}}
+    row = tabulate_group(scores, tabulate_between(rdms, **ALIKE), 0.95).iloc[0]
     assert row["n_subjects"] == n
     assert np.isfinite(row["r"]) and np.isnan(row["p"]) == (n == 1) == (row["test_left_out"] == TOO_FEW)
     assert reason in row["ratio_left_out"]

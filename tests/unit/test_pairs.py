@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from capcortex.inference.group import CEILING_COLUMNS, tabulate_group
+from capcortex.inference.ceilings import BETWEEN, CEILING_COLUMNS
+from capcortex.inference.group import tabulate_group
 from capcortex.inference.pairs import COMPARISON_COLUMNS, choose_scores, compare_pairs
 from capcortex.rsa.rdm import SCORE_COLUMNS, compare_rdms, pair_distances
 from capcortex.tables import read_table, write_table
@@ -16,7 +17,7 @@ MODELS, ROIS = ["words", "caption"], ["ventral", "early"]  # not in alphabetical
 def of_sets(model):
     """Two own sets of subj01, one of subj02 who lacks the region early, and a shared set."""
     rows = [
-        (model, roi, subject, image_set, r, 45)
+        (model, roi, subject, image_set, r, 45, "pearson", "correlation")
         for roi in ROIS
         for subject, own in (("subj01", [0.1, 0.3]), ("subj02", [0.4]))
         if (subject, roi) != ("subj02", "early")
@@ -26,14 +27,17 @@ def of_sets(model):
 
 
 def over_all_pairs(subject, rois, r):
-    rows = [(model, roi, subject, "all", r, 1000) for roi in rois for model in MODELS]
+    rows = [(model, roi, subject, "all", r, 1000, "pearson", "correlation") for roi in rois for model in MODELS]
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
 SETS = [of_sets(model) for model in MODELS]
 ALL = [over_all_pairs("subj01", ROIS, 0.25), over_all_pairs("subj02", ["ventral"], 0.35)]
 CEILINGS = pd.DataFrame(
-    [("ventral", "shared-001", "nobody", subject, 0.5, 0.6) for subject in ("subj01", "subj02")],
+    [
+        (BETWEEN, "ventral", "shared-001", 20, "pearson", "correlation", "nobody", subject, 0.5, 0.6)
+        for subject in ("subj01", "subj02")
+    ],
     columns=CEILING_COLUMNS,
 )
 
@@ -133,6 +137,8 @@ def test_the_spread_over_sets_predicts_the_error_of_sampling(noise):
                 f"s{number}",
                 name,
                 *compare_rdms(*(pair_distances(x[part], "correlation") for x in (brain, model))),
+                "pearson",
+                "correlation",
             )
             for name, part in zip([*names, "all"], parts, strict=True)
         ]

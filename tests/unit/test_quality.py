@@ -22,12 +22,12 @@ from capcortex.nsd.quality import (
     NCSNR_COLUMNS,
     QUALITY_COLUMNS,
     UnitQuality,
-    noise_ceiling,
     read_surface_units,
     read_volume_units,
     tabulate_ncsnr,
     tabulate_quality,
 )
+from capcortex.nsd.rois import noise_ceiling
 from capcortex.nsd.sessions import extract_session, surface_session, volume_session
 from capcortex.tables import read_table, write_table
 
@@ -326,7 +326,14 @@ def test_one_image_tells_which_voxels_are_used_under_either_policy(tmp_path, rng
             xr.DataArray(z, dims=("trial", "voxel"), name="z", coords={"id73k": ("trial", images)} | places),
             sessions[-1],
         )
-    average_repeats(sessions, tmp_path / "betas.nc", subject="subj01", incomplete_data=policy)
+    average_repeats(
+        sessions,
+        tmp_path / "betas.nc",
+        repeats=tmp_path / "repeats.nc",
+        repeats_of=None,
+        subject="subj01",
+        incomplete_data=policy,
+    )
     whole = np.ones((3, 1, 1))
     valid = np.array([2 / 3, 2 / 3, 1])[:, None, None].astype(np.float32)
     names = ("mask", "nsdgeneral", "ncsnr")
@@ -375,7 +382,14 @@ def test_miniature_says_of_itself_what_the_pipeline_finds(miniature, tmp_path):
             )
             extracted.append(tmp_path / f"{space}-{session}.nc")
             extract_session(raw, own, extracted[-1])
-        average_repeats(extracted, tmp_path / f"{space}.nc", subject=SUBJECT, incomplete_data="exclude")
+        average_repeats(
+            extracted,
+            tmp_path / f"{space}.nc",
+            repeats=tmp_path / f"{space}_repeats.nc",
+            repeats_of=None,
+            subject=SUBJECT,
+            incomplete_data="exclude",
+        )
     voxels = read_volume_units(
         tmp_path / "func1pt8mm.nc",
         mask=mask,

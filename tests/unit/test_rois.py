@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capcortex.arrays import open_array, write_array
 from capcortex.config import load_study
 from capcortex.nsd import layout
 from capcortex.nsd.miniature.atlas import common_atlases, personal_atlases
@@ -28,6 +29,8 @@ from capcortex.nsd.rois import (
     read_units,
     region_units,
 )
+from capcortex.rsa.crossnobis import crossnobis_distances, estimate_noise
+from capcortex.rsa.rdm import pair_distances
 from capcortex.tables import write_table
 
 ROOT = Path(__file__).parents[2]
@@ -231,6 +234,9 @@ def region_rdms(
     labels=None,
     rois=("V1", "V2", "far", "dot"),
     distance="correlation",
+    all_shared=IDS[1:],
+    without_repeats=(),
+    betas_version="betas_fithrf",
 ):
     """A subject's RDMs in the volume: V1 has five voxels, of which one lacks data and two are unreliable."""
     folder = folder / subject
@@ -238,28 +244,39 @@ def region_rdms(
     shape = (4, 3, 2)
     voxels = np.argwhere(np.ones(shape))
     labels = np.array([1, 1, 1, 1, 1, 2, 2, 2, 4, 0, -1, *[0] * 13]) if labels is None else labels
-    betas = rng.normal(size=(IDS.size, 24)).astype(np.float32)
-    betas[:, 1] = np.nan
+    repeats = rng.normal(size=(3, IDS.size, 24)).astype(np.float32)
+    repeats[:, :, 1] = np.nan
+    betas = repeats.mean(axis=0)
+    repeats[:, :, list(without_repeats)] = np.nan
     ncsnr = np.full(24, 0.9)
     ncsnr[[1, 2, 3, 4]] = [0.1, np.nan, 0.29, 0.3]  # the unit without data is unreliable too; 0.3 is not below 0.3
     path, mask = write_volume_betas(folder, betas, voxels, shape, IDS)
     sets = {f"{subject}-001": IDS[:4], "shared-001": IDS[2:], "shared-002": IDS[[5, 0, 3, 1]]}
     rows = [("all" if name[:6] == "shared" else subject, name, image) for name in sets for image in sets[name]]
     write_table(pd.DataFrame(rows, columns=["subject", "image_set", "id73k"]), folder / "sets.tsv")
+    table = pd.DataFrame({"image_set": "shared-all", "subject": "all", "id73k": np.asarray(all_shared, int)})
+    write_table(table, folder / "shared-all.tsv")
+    single = xr.Dataset({"z": (("repeat", "id73k", "voxel"), repeats)}, coords={"repeat": [1, 2, 3], "id73k": IDS})
+    write_array(single, folder / "repeats.nc")
     script("compute_roi_rdm").main(
         betas=str(path),
+        repeats=str(folder / "repeats.nc"),
         image_sets=[str(folder / "sets.tsv")],
+        all_shared=str(folder / "shared-all.tsv"),
         labels=[str(write_volume(folder / "areas.nii.gz", labels.reshape(shape).astype(float)))],
         names=[str(write(folder, "1 V1\n2 V2\n3 far\n4 dot\n"))],
         indices=[],
         mask=str(mask),
-        ncsnr=[str(write_volume(folder / "ncsnr.nii.gz", ncsnr.reshape(shape)))] if least_ncsnr else [],
+        ncsnr=[str(write_volume(folder / "ncsnr.nii.gz", ncsnr.reshape(shape)))],
         rois={"areas": list(rois)},
         native=[],
         least_ncsnr=least_ncsnr,
         distance=distance,
+        betas_version=betas_version,
+        seed=1,
         subject=subject,
         rdm=str(folder / "rdm.nc"),
+        ceilings=str(folder / "ceilings.nc"),
     )
     with xr.open_dataset(folder / "rdm.nc", engine="h5netcdf") as file:
         return folder / "rdm.nc", file.load(), betas
@@ -284,6 +301,83 @@ def test_a_region_without_units_or_of_one_is_recorded_and_has_no_rdm(tmp_path, r
     assert found["n_units"].to_numpy().tolist() == [4, 3, 0, 1]
     assert np.isfinite(found["rdm"].sel(roi=["V1", "V2"])).all()
     assert np.isnan(found["rdm"].sel(roi=["far", "dot"])).all()
+
+
+def read_ceilings(folder):
+    """The file for ceilings, and the single responses that it is made from."""
+    variables = ["rdm_of_repeats", "rdm_all_shared", "id73k_all_shared", "ncsnr_ceiling", "id73k", "image_set"]
+    with open_array(folder / "ceilings.nc", variables=variables) as file:
+        ceilings = file.load()
+    with open_array(folder / "repeats.nc", variables=["z"]) as file:
+        return ceilings, file["z"].to_numpy()
+
+
+@pytest.mark.parametrize(
+    ("distance", "least", "kept"), [("correlation", None, [0, 2, 3, 4]), ("euclidean", 0.05, [0, 3, 4])]
+)
+def test_ceilings_get_the_rdms_of_repeats_and_of_all_shared_images(tmp_path, rng, distance, least, kept):
+    _, rdms, betas = region_rdms(tmp_path, rng, distance=distance, least_ncsnr=least)
+    found, repeats = read_ceilings(tmp_path / "subj01")
+    shared = rdms.sel(image_set=["shared-001", "shared-002"])
+    assert found["rdm_of_repeats"].dims == ("roi", "image_set", "repeat", "pair")
+    assert found["rdm_of_repeats"].attrs["distance"] == distance
+    assert found["id73k"].to_numpy().tolist() == shared["id73k"].to_numpy().tolist()
+    for row, images in enumerate(found["id73k"].to_numpy()):
+        for repeat in range(3):
+            patterns = repeats[repeat][np.ix_(np.searchsorted(IDS, images), kept)]
+            expected = pair_distances(patterns, distance)
+            one = found["rdm_of_repeats"].sel(roi="V1", repeat=repeat + 1).isel(image_set=row)
+            np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-6)
+    # As released: correlation distance, whatever the study's.
+    assert found["id73k_all_shared"].to_numpy().tolist() == IDS[1:].tolist()
+    assert (
+        found["rdm_all_shared"].dims == ("roi", "pair_all")
+        and found["rdm_all_shared"].attrs["distance"] == "correlation"
+    )
+    expected = 1 - np.corrcoef(betas[1:, kept])[np.triu_indices(5, k=1)]
+    np.testing.assert_allclose(found["rdm_all_shared"].sel(roi="V1"), expected, atol=1e-6)
+    assert {found[name].dtype for name in ("rdm_of_repeats", "rdm_all_shared")} == {np.dtype("f4")}
+    for name in ("rdm_of_repeats", "rdm_all_shared", "ncsnr_ceiling"):
+        assert np.isnan(found[name].sel(roi=["far", "dot"])).all()
+        assert np.isfinite(found[name].sel(roi=["V1", "V2"])).all()
+
+
+@pytest.mark.parametrize(("least", "used"), [(None, [0.9, 0.29, 0.3]), (0.3, [0.9, 0.3])])
+def test_ceiling_by_ncsnr_is_that_of_the_units_used_whose_ncsnr_is_known(tmp_path, rng, least, used):
+    """The unit with ncsnr 0.1 lacks data."""
+    region_rdms(tmp_path, rng, least_ncsnr=least)
+    found = float(read_ceilings(tmp_path / "subj01")[0]["ncsnr_ceiling"].sel(roi="V1"))
+    assert found == pytest.approx(np.mean([s**2 / (s**2 + 1 / 3) for s in used]), rel=1e-6)
+
+
+def test_one_subject_shares_no_image_and_the_file_for_ceilings_can_be_read(tmp_path, rng):
+    region_rdms(tmp_path, rng, all_shared=[])
+    found, _ = read_ceilings(tmp_path / "subj01")
+    assert found["rdm_all_shared"].shape == (4, 0) and found["id73k_all_shared"].shape == (0,)
+
+
+def test_a_region_of_which_hardly_a_unit_has_all_repeats_has_averages_but_no_rdm_of_repeats(tmp_path, rng):
+    """As under incomplete_data: nanmean."""
+    _, rdms, _ = region_rdms(tmp_path, rng, without_repeats=(5, 6, 2))
+    found, _ = read_ceilings(tmp_path / "subj01")
+    assert np.isfinite(rdms["rdm"].sel(roi=["V1", "V2"])).all()
+    assert np.isfinite(found["rdm_of_repeats"].sel(roi="V1")).all()
+    assert np.isnan(found["rdm_of_repeats"].sel(roi="V2")).all()
+
+
+@pytest.mark.parametrize("version", ["betas_fithrf", "betas_fithrf_GLMdenoise_RR"])
+def test_crossnobis_is_of_the_repeats_and_b3_is_cautioned(tmp_path, rng, caplog, version):
+    with caplog.at_level("WARNING"):
+        _, rdms, _ = region_rdms(tmp_path, rng, distance="crossnobis", betas_version=version)
+    assert ("(b3)" in caplog.text) == (version == "betas_fithrf_GLMdenoise_RR")
+    found, repeats = read_ceilings(tmp_path / "subj01")
+    v1 = repeats[:, :, [0, 2, 3, 4]]
+    # Six images: too few outside a set, so that all take part.
+    expected = crossnobis_distances(v1[:, :4], estimate_noise(v1))
+    assert rdms["rdm"].attrs["distance"] == "crossnobis"
+    np.testing.assert_allclose(rdms["rdm"].sel(roi="V1")[0], expected, rtol=1e-5, atol=1e-6)
+    assert np.isnan(rdms["rdm"].sel(roi=["far", "dot"])).all()
+    assert found["rdm_of_repeats"].attrs["distance"] == "correlation"
 
 
 def test_scores_and_ceilings_go_on_without_a_subject_who_lacks_a_region(tmp_path, rng):

@@ -15,11 +15,15 @@ DIFFERENCE = {"quantity": "difference", "model": "caption", "minus": "categories
 RATIO = {"quantity": "ratio", "model": "caption", "roi": "ventral", "kind": "effect"}
 PEAK = {"quantity": "peak", "model": "caption", "away_from": ["ventral"], "kind": "null"}
 NO_REGION = "the study has no region of that name on fsaverage with all vertices"
+OF_PEARSON = "expected values are Pearson correlations"
 NO_CEILING = "the interval of a ceiling needs at least three subjects, and image sets that all saw three times"
 
 
-def scores_of(sets: list[str], models: tuple[str, ...] = ("caption", "categories")) -> pd.DataFrame:
-    return pd.DataFrame([{"model": model, "roi": "ventral", "image_set": name} for model in models for name in sets])
+def scores_of(
+    sets: list[str], models: tuple[str, ...] = ("caption", "categories"), measure: str = "pearson"
+) -> pd.DataFrame:
+    row = {"roi": "ventral", "measure": measure}
+    return pd.DataFrame([row | {"model": model, "image_set": name} for model in models for name in sets])
 
 
 def ceilings_of(n_subjects: int, roi: str = "ventral") -> pd.DataFrame:
@@ -48,6 +52,8 @@ def test_every_check_that_cannot_be_made_has_its_reason() -> None:
     assert reason(DIFFERENCE, alone) == "model categories is not compared with regions"
     # One own set has no interval; shared ones do not count.
     assert reason(CORRELATION, scores_of(["subj01-001", "shared-001"])) == FEW_SETS
+    ranks = scores_of(["subj01-001", "subj02-001"], measure="rho-a")
+    assert {reason(check, ranks) for check in (CORRELATION, DIFFERENCE, RATIO)} == {OF_PEARSON}
     # Three subjects with another region are no help.
     for ceilings in (ceilings_of(2), ceilings_of(0), ceilings_of(3, "early")):
         assert reason(RATIO, ceilings=ceilings) == NO_CEILING

@@ -103,6 +103,7 @@ CONFIGURATIONS: dict[str, dict[str, object]] = {
     "`least_ncsnr`": {"least_ncsnr": 0.2},
     "`pairs`": {"pairs": "all"},
     "`brain_distance`": {"brain_distance": "cosine"},
+    "`rdm_comparison`": {"rdm_comparison": "rho-a"},
     "`encoder`": {"encoder": "all-mpnet-base-v2"},
     "`seed`": {"seed": 7},
     "`image_set_size`": {"image_set_size": 10},

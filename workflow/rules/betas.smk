@@ -72,11 +72,14 @@ rule extract_volume_session:
 
 
 rule average_repeats:
-    """Average the three showings of each image."""
+    """Average the three showings of each image, and keep the single ones of some images."""
     input:
         sessions=extracted_sessions,
+        # Says which images are shared, whoever is in the study.
+        design=nsd_file(layout.EXPERIMENT_DESIGN),
     output:
         betas="results/betas/{subject}_space-{space}.nc",
+        repeats="results/betas/{subject}_space-{space}_repeats.nc",
     log:
         "logs/average_repeats/{subject}_space-{space}.log",
     benchmark:
@@ -88,8 +91,14 @@ rule average_repeats:
         mem_mb=averaging_mem_mb,
         runtime=lambda wildcards, input, attempt: attempt
         * (5 + int(input.size_mb // 200)),
-        disk_mb=lambda wildcards, input: 1 + int(input.size_mb * 0.7),
+        # Averages are float32, a third of the trials; repeats are as in the sessions.
+        disk_mb=lambda wildcards, input: 1
+        + int(
+            input.size_mb
+            * (0.7 + n_repeated_images(wildcards) / (n_trials(wildcards) // 3))
+        ),
     params:
+        repeats=whose_repeats,
         incomplete_data=STUDY.config["incomplete_data"],
         code=script_digest("average_repeats.py"),
         provenance="results/provenance",

@@ -21,12 +21,14 @@ from capcortex.inference.calibration import SCENARIOS, n_studies
 from capcortex.missing import require_files
 from capcortex.nsd import layout
 from capcortex.nsd.betas import averaging_memory_mb
+from capcortex.nsd.bookkeeping import MOST_SHARED
 from capcortex.nsd.sessions import (
     surface_extraction_memory_mb,
     volume_extraction_memory_mb,
 )
 from capcortex.orphans import running_snakemakes
 from capcortex.rsa.all_pairs import all_pairs_memory_mb
+from capcortex.rsa.crossnobis import crossnobis_memory_mb
 from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.tables import read_table
 from capcortex.text.models import SEEDED
@@ -125,10 +127,29 @@ def n_trials(wildcards):
     return row["sessions"] * row["trials_per_session"]
 
 
+def whose_repeats(wildcards):
+    """Images whose single repeats are kept: the shared ones, for ceilings; all where distances are made of them."""
+    needed = (
+        STUDY.config["brain_distance"] == "crossnobis"
+        and wildcards.space == STUDY.config["roi_space"]
+    )
+    return "all" if needed else "shared"
+
+
+def n_repeated_images(wildcards):
+    """At most so many images whose single repeats are kept."""
+    n_images = n_trials(wildcards) // 3
+    return (
+        n_images if whose_repeats(wildcards) == "all" else min(MOST_SHARED, n_images)
+    )
+
+
 def averaging_mem_mb(wildcards, attempt):
     row = STUDY.subject_row(wildcards.subject)
     return attempt * averaging_memory_mb(
-        n_trials(wildcards) // 3, row["trials_per_session"]
+        n_trials(wildcards) // 3,
+        row["trials_per_session"],
+        n_repeated_images(wildcards),
     )
 
 
@@ -173,9 +194,7 @@ def roi_mask(wildcards):
 
 
 def roi_ncsnr(wildcards):
-    """Files of ncsnr of a subject in a space, where the config asks for it."""
-    if STUDY.config["least_ncsnr"] is None:
-        return []
+    """Files of ncsnr of a subject in a space."""
     version = STUDY.config["betas_version"]
     if wildcards.space == "func1pt8mm":
         return [nsd_file(layout.volume_ncsnr(wildcards.subject, version))]
@@ -187,6 +206,35 @@ def roi_ncsnr(wildcards):
         )
         for hemisphere in layout.HEMISPHERES
     ]
+
+
+def roi_rdm_mem_mb(wildcards, input, attempt):
+    """One region's betas at a time; the largest region is taken as a quarter of all units.
+
+    Three copies of its averages, and then its repeats in single precision, twice the size of their file, or crossnobis.
+    """
+    betas, repeats = (os.path.getsize(path) for path in (input.betas, input.repeats))
+    n_images = n_trials(wildcards) // 3
+    single = int(0.5 * repeats / 2**20) + n_images * 4096 * 8 // 2**20
+    if STUDY.config["brain_distance"] == "crossnobis":
+        n_units = betas // (4 * n_images) // 4
+        single = crossnobis_memory_mb(
+            n_images, n_units, STUDY.config["image_set_size"]
+        )
+    return attempt * (400 + max(int(0.75 * betas / 2**20), single))
+
+
+def roi_rdm_runtime(wildcards, input, attempt):
+    """Minutes; crossnobis takes seconds for each image set and region on the real NSD."""
+    seconds = 10 if STUDY.config["brain_distance"] == "crossnobis" else 0
+    n_sets = (
+        STUDY.subject_row(wildcards.subject)["image_sets"]
+        + STUDY.config["shared_image_sets"]
+    )
+    n_regions = sum(map(len, STUDY.config["rois"].values()))
+    return attempt * (
+        5 + int(input.size_mb // 500) + seconds * n_sets * n_regions // 60
+    )
 
 
 def all_pairs_size(wildcards, input):
@@ -216,6 +264,34 @@ def all_pairs_runtime(wildcards, input, attempt):
     n_values = len(rois) * size["n_units"]
     n_values += sum(map(len, rois.values())) * size["n_features"]
     return attempt * (10 + int(2 * 25e-12 * size["n_images"] ** 2 * n_values / 60))
+
+
+# Seconds for one comparison of two RDMs of 100 images among many resampled ones, twice what the slowest case took.
+RESAMPLING_SECONDS = {"pearson": 4e-5, "tau-a": 12e-3}
+
+
+def resampling_runtime(n_comparisons, attempt):
+    """Minutes; a comparison takes longer with the number of pairs."""
+    measure, size = STUDY.config["rdm_comparison"], STUDY.config["image_set_size"]
+    seconds = RESAMPLING_SECONDS.get(measure, 4e-3) * (size / 100) ** 2
+    return attempt * (10 + int(n_comparisons * seconds / 60))
+
+
+def bootstrap_runtime(wildcards, attempt):
+    """Each draw compares all subjects with all models in every region."""
+    config, n_rois = STUDY.config, sum(map(len, STUDY.config["rois"].values()))
+    n_compared = len(STUDY.subject_names) * len(STUDY.model_names) * n_rois
+    return resampling_runtime(
+        config["bootstrap_draws"] * config["shared_image_sets"] * n_compared, attempt
+    )
+
+
+def permutation_runtime(wildcards, attempt):
+    """Each permutation compares all regions on every image set."""
+    n_rois = sum(map(len, STUDY.config["rois"].values()))
+    return resampling_runtime(
+        STUDY.config["image_permutations"] * N_IMAGE_SETS * n_rois, attempt
+    )
 
 
 def in_roi_space(pattern):
@@ -313,6 +389,11 @@ N_IMAGE_SETS = (
 )
 # Distances of one model or region over all image sets, in MB.
 RDM_MB = N_IMAGE_SETS * STUDY.config["image_set_size"] ** 2 * 8 / 2**20
+# Of a region: RDMs of three repeats on the shared sets, and of all shared images.
+CEILING_MB = (
+    3 * STUDY.config["shared_image_sets"] * STUDY.config["image_set_size"] ** 2
+    + MOST_SHARED**2
+) * (2 / 2**20)
 
 
 OWN_COPY = "config key local: nsd (docs/real-nsd.md lists what must be there)"

@@ -103,11 +103,12 @@ rule draw_image_sets:
 
 
 rule draw_shared_image_sets:
-    """Draw the disjoint sets of images that all subjects saw three times."""
+    """Draw the disjoint sets of images that all subjects saw three times, and list all such images."""
     input:
         trials=every_subject(rules.tabulate_trials.output.trials),
     output:
         image_sets="results/design/image_sets/shared.tsv",
+        all_shared="results/design/image_sets/shared-all.tsv",
     log:
         "logs/draw_shared_image_sets/draw_shared_image_sets.log",
     benchmark:

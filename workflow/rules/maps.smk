@@ -35,7 +35,7 @@ rule score_searchlight:
         sets_per_job=SETS_PER_JOB,
         radius=STUDY.config["searchlight"]["radius"],
         least_share=STUDY.config["searchlight"]["least_share"],
-        distance=STUDY.config["brain_distance"],
+        distance=STUDY.config["searchlight"]["distance"],
         code=script_digest("score_searchlight.py"),
         provenance="results/provenance",
     message:

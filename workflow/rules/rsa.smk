@@ -34,13 +34,15 @@ rule compute_model_rdm:
 
 
 rule compute_roi_rdm:
-    """Dissimilarities of the images of every set in each region of a subject."""
+    """Dissimilarities of the images of every set in each region of a subject, and what noise ceilings need."""
     input:
-        betas="results/betas/{subject}_space-{space}.nc",
+        betas=rules.average_repeats.output.betas,
+        repeats=rules.average_repeats.output.repeats,
         image_sets=[
             rules.draw_image_sets.output.image_sets,
             rules.draw_shared_image_sets.output.image_sets,
         ],
+        all_shared=rules.draw_shared_image_sets.output.all_shared,
         labels=roi_labels,
         names=roi_names,
         indices=roi_indices,
@@ -48,6 +50,7 @@ rule compute_roi_rdm:
         ncsnr=roi_ncsnr,
     output:
         rdm="results/rdms/rois/{subject}_space-{space}.nc",
+        ceilings="results/rdms/rois/{subject}_space-{space}_ceilings.nc",
     log:
         "logs/compute_roi_rdm/{subject}_space-{space}.log",
     benchmark:
@@ -56,17 +59,17 @@ rule compute_roi_rdm:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        # One region's betas at a time: the largest region is taken as a quarter of all units, three copies.
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (400 + int(0.75 * input.size_mb)),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (5 + int(input.size_mb // 500)),
-        disk_mb=10 + int(RDM_MB * sum(map(len, STUDY.config["rois"].values()))),
+        mem_mb=roi_rdm_mem_mb,
+        runtime=roi_rdm_runtime,
+        disk_mb=10
+        + int((RDM_MB + CEILING_MB) * sum(map(len, STUDY.config["rois"].values()))),
     params:
         rois=STUDY.config["rois"],
         native=native_atlases,
         least_ncsnr=STUDY.config["least_ncsnr"],
         distance=STUDY.config["brain_distance"],
+        betas_version=STUDY.config["betas_version"],
+        seed=STUDY.config["seed"],
         code=script_digest("compute_roi_rdm.py"),
         provenance="results/provenance",
     message:
@@ -76,7 +79,7 @@ rule compute_roi_rdm:
 
 
 rule compare_roi_rdms:
-    """Correlate a model's RDMs with those of every region and subject."""
+    """Compare a model's RDMs with those of every region and subject."""
     input:
         model=rules.compute_model_rdm.output.rdm,
         rois=every_subject(rules.compute_roi_rdm.output.rdm),
@@ -99,12 +102,83 @@ rule compare_roi_rdms:
     params:
         model=lambda wildcards: wildcards.model,
         subjects=STUDY.subject_names,
+        measure=STUDY.config["rdm_comparison"],
         code=script_digest("compare_roi_rdms.py"),
         provenance="results/provenance",
     message:
         "Comparing model {wildcards.model} with the regions of all subjects, {wildcards.space}"
     script:
         "../../scripts/compare_roi_rdms.py"
+
+
+rule bootstrap_rois:
+    """Covariances of the models' scores over draws of subjects and of images of the shared sets, for every region."""
+    input:
+        rois=every_subject(rules.compute_roi_rdm.output.rdm),
+        models=every_model(rules.compute_model_rdm.output.rdm),
+        # As for compare_roi_rdms.
+        sentinel=rules.check_sentinel.output.sentinel,
+    output:
+        bootstrap="results/rsa/bootstrap_space-{space}.nc",
+    log:
+        "logs/bootstrap_rois/space-{space}.log",
+    benchmark:
+        "benchmarks/bootstrap_rois/space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (500 + int(2 * input.size_mb)),
+        runtime=bootstrap_runtime,
+        disk_mb=10,
+    params:
+        subjects=STUDY.subject_names,
+        models=STUDY.model_names,
+        measure=STUDY.config["rdm_comparison"],
+        n_draws=STUDY.config["bootstrap_draws"],
+        seed=STUDY.config["seed"],
+        code=script_digest("bootstrap_rois.py"),
+        provenance="results/provenance",
+    message:
+        "Drawing subjects and images {params.n_draws} times, {wildcards.space}"
+    script:
+        "../../scripts/bootstrap_rois.py"
+
+
+rule permute_images:
+    """Compare a model with every region of each subject under permutations of the images in the subject's own sets."""
+    input:
+        model=rules.compute_model_rdm.output.rdm,
+        rois=every_subject(rules.compute_roi_rdm.output.rdm),
+        # As for compare_roi_rdms.
+        sentinel=rules.check_sentinel.output.sentinel,
+    output:
+        permutations="results/rsa/permutations/{model}_space-{space}.tsv",
+    log:
+        "logs/permute_images/{model}_space-{space}.log",
+    benchmark:
+        "benchmarks/permute_images/{model}_space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (600 + int(2 * input.size_mb)),
+        runtime=permutation_runtime,
+        disk_mb=10,
+    params:
+        model=lambda wildcards: wildcards.model,
+        subjects=STUDY.subject_names,
+        measure=STUDY.config["rdm_comparison"],
+        n_permutations=STUDY.config["image_permutations"],
+        seed=STUDY.config["seed"],
+        code=script_digest("permute_images.py"),
+        provenance="results/provenance",
+    message:
+        "Permuting the images of model {wildcards.model} {params.n_permutations} times, {wildcards.space}"
+    script:
+        "../../scripts/permute_images.py"
 
 
 rule compare_all_pairs:
@@ -158,11 +232,13 @@ ALL_PAIRS_SCORES = (
 
 
 rule estimate_roi_ceilings:
-    """Agreement of the subjects' RDMs on the images that all saw three times."""
+    """Every kind of noise ceiling of the regions: between subjects, as released, over repeats, and of single units."""
     input:
         rois=every_subject(rules.compute_roi_rdm.output.rdm),
+        of_ceilings=every_subject(rules.compute_roi_rdm.output.ceilings),
     output:
         ceilings="results/ceilings/rois_space-{space}.tsv",
+        table="results/tables/ceilings_space-{space}.tsv",
     log:
         "logs/estimate_roi_ceilings/space-{space}.log",
     benchmark:
@@ -172,11 +248,13 @@ rule estimate_roi_ceilings:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (400 + int(2 * input.size_mb)),
+        * (400 + int(3 * input.size_mb)),
         runtime=lambda wildcards, attempt: attempt * 20,
         disk_mb=10,
     params:
         subjects=STUDY.subject_names,
+        measure=STUDY.config["rdm_comparison"],
+        confidence=STUDY.config["confidence"],
         code=script_digest("estimate_roi_ceilings.py"),
         provenance="results/provenance",
     message:
@@ -186,11 +264,12 @@ rule estimate_roi_ceilings:
 
 
 rule tabulate_roi_rsa:
-    """Group results of every model and region: correlation, test, ceiling, ratio to the ceiling."""
+    """Group results of every model and region: agreement, test, ceiling, ratio to the ceiling."""
     input:
         scores=every_model(rules.compare_roi_rdms.output.scores),
         all_pairs=ALL_PAIRS_SCORES,
         ceilings=rules.estimate_roi_ceilings.output.ceilings,
+        bootstrap=rules.bootstrap_rois.output.bootstrap,
     output:
         table="results/tables/roi-rsa_space-{space}.tsv",
     log:
@@ -241,6 +320,98 @@ rule tabulate_all_pairs:
         "../../scripts/tabulate_all_pairs.py"
 
 
+rule tabulate_permutations:
+    """Permutation tests of all models, regions and subjects, corrected together."""
+    input:
+        permutations=every_model(rules.permute_images.output.permutations),
+    output:
+        table="results/tables/image-permutations_space-{space}.tsv",
+    log:
+        "logs/tabulate_permutations/space-{space}.log",
+    benchmark:
+        "benchmarks/tabulate_permutations/space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        disk_mb=10,
+    params:
+        code=script_digest("tabulate_permutations.py"),
+        provenance="results/provenance",
+    message:
+        "Table of permutation tests, {wildcards.space}"
+    script:
+        "../../scripts/tabulate_permutations.py"
+
+
+rule compare_models:
+    """Differences of models in every region, paired by subject, in the families of tests that the config declares."""
+    input:
+        scores=every_model(rules.compare_roi_rdms.output.scores),
+        all_pairs=ALL_PAIRS_SCORES,
+        bootstrap=rules.bootstrap_rois.output.bootstrap,
+    output:
+        table="results/tables/model-comparisons_space-{space}.tsv",
+    log:
+        "logs/compare_models/space-{space}.log",
+    benchmark:
+        "benchmarks/compare_models/space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        disk_mb=10,
+    params:
+        families=STUDY.comparisons,
+        confidence=STUDY.config["confidence"],
+        code=script_digest("compare_models.py"),
+        provenance="results/provenance",
+    message:
+        "Comparing models with each other, {wildcards.space}"
+    script:
+        "../../scripts/compare_models.py"
+
+
+rule tabulate_released_statistics:
+    """Statistics of the released code, beside paired tests of the same numbers."""
+    input:
+        scores=every_model(rules.compare_roi_rdms.output.scores),
+        ceilings=rules.estimate_roi_ceilings.output.ceilings,
+    output:
+        table="results/tables/released_space-{space}.tsv",
+    log:
+        "logs/tabulate_released_statistics/space-{space}.log",
+    benchmark:
+        "benchmarks/tabulate_released_statistics/space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        disk_mb=10,
+    params:
+        confidence=STUDY.config["confidence"],
+        code=script_digest("tabulate_released_statistics.py"),
+        provenance="results/provenance",
+    message:
+        "Statistics as released, {wildcards.space}"
+    script:
+        "../../scripts/tabulate_released_statistics.py"
+
+
+# The table of the released statistics, where the config asks for it.
+RELEASED_STATISTICS = (
+    [in_roi_space(rules.tabulate_released_statistics.output.table)]
+    if STUDY.config["as_released"]
+    else []
+)
+
+
 rule tables:
     """All tables."""
     input:
@@ -248,6 +419,10 @@ rule tables:
         rules.check_sentinel.output.sentinel,
         rules.tabulate_data_quality.output,
         in_roi_space(rules.tabulate_roi_rsa.output.table),
+        in_roi_space(rules.estimate_roi_ceilings.output.table),
+        in_roi_space(rules.tabulate_permutations.output.table),
+        in_roi_space(rules.compare_models.output.table) if STUDY.comparisons else [],
+        RELEASED_STATISTICS,
         (
             in_roi_space(rules.tabulate_all_pairs.output.table)
             if STUDY.config["pairs"] == "all"

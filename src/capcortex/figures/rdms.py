@@ -20,7 +20,7 @@ from scipy.stats import rankdata
 
 from capcortex.figures.style import NOTE, add_panel, new_figure, stamp
 from capcortex.ids import Ids, require_equal
-from capcortex.inference.group import SHARED
+from capcortex.inference.ceilings import SHARED
 
 Panels = Sequence[tuple[str, NDArray[np.float64]]]
 """Title and RDM vector of each panel."""

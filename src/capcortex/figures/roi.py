@@ -66,6 +66,13 @@ LEGEND_LINE, NOTE_LINE, EDGE = 0.18, 0.13, 0.1
 RATIO_AXIS = (-0.5, 1.5)
 # A broken axis pays when the highest ceiling lies above the highest bar by more than this factor.
 FAR_ABOVE = 1.5
+MEASURE_LABELS = {
+    "pearson": "RDM correlation (Pearson r)",
+    "spearman": "RDM correlation (Spearman rho)",
+    "rho-a": "RDM correlation (Spearman rho-a)",
+    "tau-a": "RDM correlation (Kendall tau-a)",
+    "whitened-cosine": "RDM similarity (whitened cosine)",
+}
 ALL_PAIRS_NOTE = "Bars and dots: r over all pairs of a subject's images. Ceilings and ratios: on shared image sets."
 
 
@@ -162,6 +169,7 @@ def draw_roi_rsa(
         confidence,
         false_discovery_rate,
         over_all_pairs=over_all_pairs,
+        with_intervals=bool(table["r_low"].notna().any()),
         with_tests=bool(table["p_adjusted"].notna().any()),
         with_ceilings=len(ceilings) > 0,
         with_arrows=bool(beyond),
@@ -203,7 +211,7 @@ def draw_roi_rsa(
             if column > 0:
                 axes.tick_params(left=False, labelleft=False)
         if column == 0:
-            bars.set_ylabel("RDM correlation (Pearson r)")
+            bars.set_ylabel(MEASURE_LABELS[table["measure"].iloc[0]])
             ratios.set_ylabel("ratio to the lower\nbound of the ceiling")
             for axes in (bars, ratios):
                 axes.yaxis.set_label_coords(-0.52 / panel_width, 0.5)
@@ -251,14 +259,16 @@ def _marks(
     false_discovery_rate: float,
     *,
     over_all_pairs: bool,
+    with_intervals: bool,
     with_tests: bool,
     with_ceilings: bool,
     with_arrows: bool,
 ) -> list[Artist]:
     of_subject = "a subject, over all pairs" if over_all_pairs else "mean of a subject's own image sets"
     marks: list[Artist] = [Line2D([], [], label=of_subject, **DOTS)]
-    if with_tests:
+    if with_intervals:
         marks.append(Line2D([], [], label=f"{100 * confidence:g} % interval over subjects", **INTERVAL))
+    if with_tests:
         marks.append(Line2D([], [], label=f"differs from 0, adjusted p < {false_discovery_rate:g}", **SIGNIFICANT))
     if with_ceilings:
         marks.append(Patch(label="noise ceiling (between subjects, shared images)", **CEILING))
@@ -305,12 +315,13 @@ def _fewer_subjects(table: pd.DataFrame, n_subjects: int) -> str:
 
 
 def _why_not_tested(table: pd.DataFrame) -> list[str]:
-    """Sentences that say why bars have neither test nor interval, with their regions unless it is all bars."""
+    """Sentences that say why bars have no test, or no interval either, with their regions unless it is all bars."""
     reasons = table["test_left_out"].replace("", np.nan).dropna()
     sentences = []
     for reason, bars in table.loc[reasons.index].groupby("test_left_out", sort=False):
         where = "" if len(bars) == len(table) else f" in {', '.join(bars['roi'].unique())}"
-        sentences.append(f"No test and no interval{where}: {reason}.")
+        what = "No test" if bars["r_low"].notna().any() else "No test and no interval"
+        sentences.append(f"{what}{where}: {reason}.")
     return sentences
 
 

@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from capcortex.inference.intervals import Interval
-from capcortex.inference.moments import correlation_of_sums, standardise
-from capcortex.rsa.rdm import ROUNDING, compare_rdms, n_images_of
+from capcortex.inference.resampled import compare_defined, correlation_of_sums, distinct_rows, unit_spread
+from capcortex.rsa.measures import ROUNDING
+from capcortex.rsa.rdm import n_images_of
 
 FACTORS = ("both", "subjects", "images")
 """What a bootstrap draws anew: subjects and images, subjects alone, images alone."""
@@ -93,7 +94,7 @@ def bootstrap_subjects_and_images(
         "subjects": shares @ observed,
         "images": drawn[used].mean(axis=1),
     }
-    variables = {"score": ("model", score)}
+    variables: dict[str, tuple[tuple[str, ...], NDArray[np.float64]]] = {"score": (("model",), score)}
     for factor, scores in of_draws.items():
         variance = np.full((score.size, score.size), np.nan)
         if n_subjects > 1 and valid.any() and used.sum() > 1:
@@ -198,11 +199,13 @@ def scores_of_draws(
     ndarray of shape (n_draws, n_subjects, n_models), float64
         Mean over the sets on which the comparison is defined; NaN where it is on none.
     """
-    compare = _pearson_of_draws if measure == "pearson" else _compare_draws
     total = np.zeros((draws.shape[1], region.shape[1], models.shape[1]))
     count = np.zeros(total.shape, dtype=np.int64)
     for of_region, of_models, of_set in zip(region, models, draws, strict=True):
-        values = compare(of_region, of_models, of_set, measure)
+        if measure == "pearson":
+            values = _pearson_of_draws(of_region, of_models, of_set)
+        else:
+            values = _compare_draws(of_region, of_models, of_set, measure)
         defined = np.isfinite(values)
         total += np.where(defined, values, 0)
         count += defined
@@ -210,36 +213,34 @@ def scores_of_draws(
 
 
 def _pearson_of_draws(
-    region: NDArray[np.floating], models: NDArray[np.floating], draws: NDArray[np.integer], measure: str
+    region: NDArray[np.floating], models: NDArray[np.floating], draws: NDArray[np.integer]
 ) -> NDArray[np.float64]:
     """Pearson's r (draw, subject, model) in one set: a pair of images weighs the product of their counts."""
-    x, x_defined = standardise(region)
-    y, y_defined = standardise(models)
+    x, x_defined = unit_spread(region)
+    y, y_defined = unit_spread(models)
     # Sums over the pairs that both define; RDMs that define the same pairs share theirs.
-    x_masks, x_which = np.unique(x_defined, axis=0, return_inverse=True)
-    y_masks, y_which = np.unique(y_defined, axis=0, return_inverse=True)
+    x_masks, x_which = distinct_rows(x_defined)
+    y_masks, y_which = distinct_rows(y_defined)
+    everyone, every_model = np.arange(len(x)), np.arange(len(y))
     sums = {
-        "n": (x_masks, y_masks),
-        "left": (x, y_masks),
-        "right": (x_masks, y),
-        "left_squares": (x**2, y_masks),
-        "right_squares": (x_masks, y**2),
-        "products": (x, y),
+        "n": (x_masks, y_masks, x_which, y_which),
+        "left": (x, y_masks, everyone, y_which),
+        "right": (x_masks, y, x_which, every_model),
+        "left_squares": (x**2, y_masks, everyone, y_which),
+        "right_squares": (x_masks, y**2, x_which, every_model),
+        "products": (x, y, everyone, every_model),
     }
-    sides = {"n": (x_which, y_which), "left": (..., y_which), "left_squares": (..., y_which)}
-    sides |= {"right": (x_which, ...), "right_squares": (x_which, ...), "products": (..., ...)}
+    products = {name: np.multiply(left[:, None], right, dtype=np.float64) for name, (left, right, *_) in sums.items()}
     first, second = np.triu_indices(draws.shape[1], k=1)
-    counts = draws.astype(np.float64)
     r = np.empty((len(draws), len(x), len(y)))
     height = max(1, BLOCK_CELLS // first.size)
     for start in range(0, len(draws), height):
-        block = counts[start : start + height]
+        block = draws[start : start + height].astype(np.float64)
         weights = block[:, first] * block[:, second]
         parts = {}
-        for name, (left, right) in sums.items():
-            columns = (left[:, None, :] * right[None, :, :]).reshape(-1, first.size)
-            part = (weights @ columns.T).reshape(-1, len(left), len(right))
-            parts[name] = part[:, sides[name][0], :][:, :, sides[name][1]]
+        for name, (_, _, rows, columns) in sums.items():
+            each = weights @ products[name].reshape(-1, first.size).T
+            parts[name] = each.reshape(len(block), *products[name].shape[:2])[:, rows[:, None], columns]
         r[start : start + height] = correlation_of_sums(**parts)
     return r
 
@@ -259,5 +260,5 @@ def _compare_draws(
         pairs = place[np.ix_(images, images)][upper]
         copies = images[upper[0]] == images[upper[1]]
         left, right = (np.where(copies, np.nan, rdms[:, pairs]) for rdms in (region, models))
-        values[number] = [[compare_rdms(own, model, measure)[0] for model in right] for own in left]
+        values[number] = compare_defined(left, right, measure)
     return values

@@ -1,7 +1,7 @@
 """Comparisons of models, paired by subject, in the families of tests that the config declares.
 
-Each comparison is tested three times: for other people, by a paired t-test and by sign flips on each subject's own images, and for
-other people and other images, by the two-factor bootstrap on the shared images. docs/calibration.md says which one to report.
+Each comparison is tested three times: for other people, by a paired t-test and by sign flips on each subject's own images, and
+for other people and other images, by the two-factor bootstrap on shared images. docs/calibration.md says which one to report.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,14 @@ COMPARISON_COLUMNS = [
     *("family", "roi", "model", "minus", "measure", "distance", "n_subjects"),
     *("difference", "difference_low", "difference_high", "t", "p", "p_adjusted"),
     *("p_sign_flip", "p_sign_flip_adjusted"),
-    *("difference_shared", "difference_shared_low", "difference_shared_high", "t_shared", "p_shared", "p_shared_adjusted"),
+    *(
+        "difference_shared",
+        "difference_shared_low",
+        "difference_shared_high",
+        "t_shared",
+        "p_shared",
+        "p_shared_adjusted",
+    ),
     *("equivalence_bound", "p_equivalence", "p_equivalence_adjusted"),
     *("correction", "n_tests", "test_left_out"),
 ]
@@ -70,10 +77,10 @@ def compare_models(
     DataFrame
         Columns `COMPARISON_COLUMNS`, a row for each family, contrast and region. ``difference`` is the mean over subjects of the
         difference of r on their own images, with Student's t interval, paired t-test and exact sign-flip test;
-        ``difference_shared`` is that on the shared images, with interval and test of the two-factor bootstrap. Where the family has a
-        bound, ``p_equivalence`` is that of two one-sided t-tests of ``difference``. Columns ``_adjusted`` are corrected over the
-        family's contrasts and regions, each kind of test by itself; ``n_tests`` counts them. A comparison that cannot be made has
-        NaN, and ``test_left_out`` says why.
+        ``difference_shared`` is that on the shared images, with interval and test of the two-factor bootstrap. Where the family
+        has a bound, ``p_equivalence`` is that of two one-sided t-tests of ``difference``. Columns ``_adjusted`` are corrected
+        over the family's contrasts and regions, each kind of test by itself; ``n_tests`` counts them. A comparison that cannot be
+        made has NaN, and ``test_left_out`` says why.
 
     Raises
     ------

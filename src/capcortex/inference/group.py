@@ -1,7 +1,10 @@
 """Group results: from one score per subject, model, region and image set to the tables that figures are drawn from."""
 
+import numpy as np
 import pandas as pd
+import xarray as xr
 
+from capcortex.inference.bootstrap import bootstrap_test
 from capcortex.inference.ceilings import (
     BETWEEN,
     BOUNDS,
@@ -13,6 +16,7 @@ from capcortex.inference.ceilings import (
 )
 from capcortex.inference.intervals import Interval, mean_interval
 from capcortex.inference.tests import TOO_FEW, false_discovery_adjusted, one_sample_t
+from capcortex.rsa.measures import why_no_zero
 from capcortex.rsa.rdm import ALL_PAIRS
 
 
@@ -46,9 +50,10 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
         One row for each model and region, in the order of ``scores``. ``n_subjects`` counts those who have the region; scores
         and ceilings are theirs. ``pairs`` says what ``r`` is made of, ``image_sets`` or ``all``, and ``n_image_sets`` counts the
         sets. Where there is no test, ``test_left_out`` says why, and where there is no ratio, or no ceiling,
-        ``ratio_left_out`` does; both are empty otherwise. ``ceiling_kind`` and ``ceiling_images`` say which ceiling it is; score and
-        ceiling are of one ``measure`` and ``distance``.
+        ``ratio_left_out`` does; both are empty otherwise. ``ceiling_kind`` and ``ceiling_images`` say which ceiling it is;
+        score and ceiling are of one ``measure`` and ``distance``.
     """
+    require_one_measure(scores)
     rows = []
     between = of_kind(ceilings, BETWEEN)
     for (model, roi), here in scores.groupby(["model", "roi"], sort=False):
@@ -77,6 +82,77 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     return table
 
 
+def add_tests_on_shared_images(table: pd.DataFrame, bootstrap: xr.Dataset, confidence: float) -> pd.DataFrame:
+    """Add interval and test of ``r_shared`` for other people and other images, by the two-factor bootstrap.
+
+    Parameters
+    ----------
+    table
+        Of `tabulate_group`.
+    bootstrap
+        ``score`` (roi, model) and its covariances, of the same models and regions; see `capcortex.inference.bootstrap`.
+    confidence
+        Coverage of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        ``table`` with the columns ``r_shared_low``, ``r_shared_high``, ``t_shared``, ``p_shared`` and ``p_shared_adjusted``
+        (Benjamini-Hochberg over the table) behind ``r_shared``; NaN where there is no test.
+    """
+    models = bootstrap["model"].to_numpy()
+    tests = [
+        bootstrap_test(bootstrap.sel(roi=roi), models == model, confidence)
+        for model, roi in table[["model", "roi"]].itertuples(index=False)
+    ]
+    p = np.array([test.p for test in tests])
+    columns = {
+        "r_shared_low": [test.interval.low for test in tests],
+        "r_shared_high": [test.interval.high for test in tests],
+        "t_shared": [test.t for test in tests],
+        "p_shared": p,
+        "p_shared_adjusted": false_discovery_adjusted(p),
+    }
+    at = list(table.columns).index("r_shared") + 1
+    return pd.concat([table.iloc[:, :at], pd.DataFrame(columns, index=table.index), table.iloc[:, at:]], axis=1)
+
+
+def leave_out_zero(table: pd.DataFrame) -> pd.DataFrame:
+    """Take tests against 0, and ratios to the ceiling, out of a group table whose measure has no meaningful zero.
+
+    Parameters
+    ----------
+    table
+        Of `add_tests_on_shared_images`.
+
+    Returns
+    -------
+    DataFrame
+        The same, with tests and ratios NaN and the reason in ``test_left_out`` and ``ratio_left_out``, where
+        `capcortex.rsa.measures.why_no_zero` has one.
+    """
+    reason = why_no_zero(table["measure"].iloc[0], table["distance"].iloc[0])
+    if not reason:
+        return table
+    left_out = table.assign(test_left_out=reason, ratio_left_out=reason)
+    # t, p and what their names begin with.
+    left_out.loc[:, list(table.filter(regex="^[tp](_|$)|^ratio_to_"))] = np.nan
+    return left_out
+
+
+def require_one_measure(scores: pd.DataFrame) -> None:
+    """Refuse scores of several measures or distances, whose mean or difference would mean nothing.
+
+    Raises
+    ------
+    ValueError
+        Naming them.
+    """
+    for column in ("measure", "distance"):
+        if len(found := sorted(set(scores[column]))) > 1:
+            raise ValueError(f"scores of one {column} are needed, found {', '.join(found)}")
+
+
 def _why_not_tested(r: pd.Series, over_all_pairs: bool) -> str:
     where = "all pairs of the subject's images" if over_all_pairs else "the subject's own image sets"
     return _undefined(r, where) or (TOO_FEW if len(r) < 2 else "")
@@ -95,7 +171,11 @@ def _against_ceiling(
     names = ["r_shared", *(f"ceiling_{bound}{end}" for bound in BOUNDS for end in ("", "_low", "_high"))]
     names += [f"ratio_to_{bound}{end}" for bound in BOUNDS for end in ("", "_low", "_high")]
     row: dict[str, float | str] = dict.fromkeys(names, float("nan"))
-    row |= {"ceiling_kind": BETWEEN, "ceiling_images": ", ".join(scores["image_set"].unique()), "ratio_left_out": ""}
+    row |= {
+        "ceiling_kind": BETWEEN,
+        "ceiling_images": ", ".join(sorted(scores["image_set"].unique())),
+        "ratio_left_out": "",
+    }
     r = scores.groupby("subject")["r"].mean()
     if len(r):
         row["r_shared"] = float(r.mean())

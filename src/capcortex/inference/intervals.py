@@ -38,6 +38,29 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def unpaired_interval(left: ArrayLike, right: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Difference of two means with the interval of the unpaired t-test; see `capcortex.inference.tests.unpaired_t`.
+
+    Parameters
+    ----------
+    left, right : shape (n,)
+        Values that are taken to be independent.
+    confidence
+        Coverage of the interval, between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        Limits are NaN with fewer than two values on a side.
+    """
+    x, y = (np.asarray(side, dtype=np.float64) for side in (left, right))
+    difference = float(x.mean() - y.mean())
+    if min(x.size, y.size) < 2:
+        return Interval(difference, float("nan"), float("nan"))
+    limits = stats.ttest_ind(x, y).confidence_interval(confidence)
+    return Interval(difference, float(limits.low), float(limits.high))
+
+
 def jackknife_interval(estimate: float, replicates: ArrayLike, confidence: float = 0.95) -> Interval:
     """Interval of a statistic of all subjects together, from the statistic with each subject left out in turn.
 

@@ -1,13 +1,16 @@
-"""Inference within one subject: is a region's RDM related to a model's on these images, or would any labelling of them do?"""
+"""Inference within one subject: would any labelling of the images relate a region to a model as well as the true one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from capcortex.inference.moments import correlation_of_sums, standardise
-from capcortex.rsa.rdm import ROUNDING, compare_rdms, n_images_of
+from capcortex.inference.resampled import WHITENED, compare_defined, correlation_of_sums, unit_spread
+from capcortex.inference.tests import false_discovery_adjusted
+from capcortex.rsa.measures import ROUNDING, solve_pair_covariance, standardised
+from capcortex.rsa.rdm import n_images_of
 
 PERMUTATION_COLUMNS = ["model", "roi", "subject", "r", "p", "n_permutations", "measure"]
 """Columns of a table with one permutation test for each model, region and subject."""
@@ -71,12 +74,11 @@ def permute_images(
     n_images = n_images_of(n_pairs)
     total = np.zeros((n_permutations + 1, n_rois))
     count = np.zeros(total.shape, dtype=np.int64)
-    compare = _pearson_of_orders if measure == "pearson" else _compare_orders
     orders = np.tile(np.arange(n_images), (n_permutations + 1, 1))
     for of_regions, of_model in zip(regions, model, strict=True):
         # The first order is that of the images themselves.
         orders[1:] = rng.permuted(orders[1:], axis=1)
-        values = compare(of_regions, of_model, orders, measure)
+        values = _compare_orders(of_regions, of_model, orders, measure)
         defined = np.isfinite(values)
         total += np.where(defined, values, 0)
         count += defined
@@ -87,18 +89,32 @@ def permute_images(
     return xr.Dataset({"r": ("roi", statistic[0]), "p": ("roi", np.where(np.isfinite(statistic[0]), p, np.nan))})
 
 
-def _blocks(n_orders: int, n_pairs: int) -> Iterator[slice]:
-    height = max(1, BLOCK_CELLS // n_pairs)
-    for start in range(0, n_orders, height):
-        yield slice(start, start + height)
+def tabulate_permutations(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join the permutation tests of all models, and correct p over all of them: one family.
+
+    Parameters
+    ----------
+    tables
+        With the columns `PERMUTATION_COLUMNS`, one for each model.
+
+    Returns
+    -------
+    DataFrame
+        The same rows with ``p_adjusted`` (Benjamini-Hochberg) after ``p``.
+    """
+    table = pd.concat(tables, ignore_index=True)[PERMUTATION_COLUMNS]
+    table.insert(PERMUTATION_COLUMNS.index("p") + 1, "p_adjusted", false_discovery_adjusted(table["p"].to_numpy()))
+    return table
 
 
-def _places(orders: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For every order (order, image) and pair, where in the flat square RDM (image x image) its distance stands."""
+def _places(orders: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """For blocks of orders (order, image): where in the flat square RDM the distance of every pair stands (order, pair)."""
     n_images = orders.shape[1]
     first, second = np.triu_indices(n_images, k=1)
-    rows = orders * n_images
-    return np.take(rows, first, axis=1) + np.take(orders, second, axis=1)
+    height = max(1, BLOCK_CELLS // first.size)
+    for start in range(0, len(orders), height):
+        block = orders[start : start + height]
+        yield np.take(block * n_images, first, axis=1) + np.take(block, second, axis=1)
 
 
 def _square(vector: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -109,42 +125,55 @@ def _square(vector: NDArray[np.floating]) -> NDArray[np.float64]:
     return (square + square.T).ravel()
 
 
-def _pearson_of_orders(
-    regions: NDArray[np.floating], model: NDArray[np.floating], orders: NDArray[np.int64], measure: str
-) -> NDArray[np.float64]:
-    """Pearson's r (order, roi) in one set."""
-    x, x_defined = standardise(regions)
-    y, y_defined = standardise(model)
-    y_square, y_mask = _square(y), _square(y_defined)
-    complete = bool(x_defined.all() and y_defined.all())
-    n_pairs = model.size
-    r = np.empty((len(orders), len(x)))
-    for block in _blocks(len(orders), n_pairs):
-        places = _places(orders[block])
-        drawn = np.take(y_square, places)
-        products = drawn @ x.T
-        if complete:
-            # No order changes the sums of a complete RDM: 0, and the number of pairs, or 0 if it does not vary.
-            n, ones = np.float64(n_pairs), np.ones_like(products)
-            squares = [ones * (side**2).sum(axis=-1) for side in (x, y)]
-            r[block] = correlation_of_sums(n, 0 * ones, 0 * ones, squares[0], squares[1], products)
-            continue
-        mask = np.take(y_mask, places)
-        present = x_defined.T.astype(np.float64)
-        r[block] = correlation_of_sums(
-            mask @ present, mask @ x.T, drawn @ present, mask @ (x**2).T, drawn**2 @ present, products
-        )
-    return r
-
-
 def _compare_orders(
     regions: NDArray[np.floating], model: NDArray[np.floating], orders: NDArray[np.int64], measure: str
 ) -> NDArray[np.float64]:
     """Compare (order, roi) in one set."""
+    if measure != "tau-a" and np.isfinite(regions).all() and np.isfinite(model).all():
+        return _product_of_orders(regions, model, orders, measure)
+    if measure == "pearson":
+        return _pearson_of_orders(regions, model, orders)
+    return _compare_one_by_one(regions, model, orders, measure)
+
+
+def _product_of_orders(
+    regions: NDArray[np.floating], model: NDArray[np.floating], orders: NDArray[np.int64], measure: str
+) -> NDArray[np.float64]:
+    """Compare complete RDMs: where all pairs are defined, centring, ranking and whitening do not depend on the order."""
+    used = np.ones(model.size, dtype=bool)
+    x, y = standardised(regions, measure, used), standardised(model[None], measure, used)[0]
+    if measure == WHITENED:
+        x = solve_pair_covariance(x, used)
+    square = _square(y)
+    return np.concatenate([np.take(square, places) @ x.T for places in _places(orders)])
+
+
+def _pearson_of_orders(
+    regions: NDArray[np.floating], model: NDArray[np.floating], orders: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Pearson's r of RDMs with undefined pairs, from sums over the pairs that both define under each order."""
+    x, x_defined = unit_spread(regions)
+    y, y_defined = unit_spread(model)
+    square, defined, present = _square(y), _square(y_defined.astype(np.float64)), x_defined.astype(np.float64)
+    r = []
+    for places in _places(orders):
+        moved, mask = np.take(square, places), np.take(defined, places)
+        r.append(
+            correlation_of_sums(
+                n=mask @ present.T,
+                left=mask @ x.T,
+                right=moved @ present.T,
+                left_squares=mask @ (x**2).T,
+                right_squares=moved**2 @ present.T,
+                products=moved @ x.T,
+            )
+        )
+    return np.concatenate(r)
+
+
+def _compare_one_by_one(
+    regions: NDArray[np.floating], model: NDArray[np.floating], orders: NDArray[np.int64], measure: str
+) -> NDArray[np.float64]:
     square = _square(model)
-    return np.array(
-        [
-            [compare_rdms(own, square[places], measure)[0] for own in regions]
-            for places in (_places(order[None])[0] for order in orders)
-        ]
-    )
+    places = (row for block in _places(orders) for row in block)
+    return np.array([compare_defined(regions, square[None, row], measure)[:, 0] for row in places])

@@ -1,7 +1,7 @@
-"""The statistics of the released code, beside those of the same numbers done right; for comparison with the paper, not for claims.
+"""The statistics of the released code beside paired tests of the same numbers: for comparison with the paper, not for claims.
 
-The released code divides a subject's mean r on the subject's own images by a ceiling on other images, and compares models as if each had
-been tested with other people. Config key ``as_released`` asks for this table.
+The released code divides a subject's mean r on the subject's own images by a ceiling on other images, and compares models as if
+each had been tested with other people. Config key ``as_released`` asks for this table.
 """
 
 from itertools import combinations
@@ -10,12 +10,14 @@ import pandas as pd
 
 from capcortex.inference.ceilings import NOBODY, RELEASED, of_kind
 from capcortex.inference.group import is_shared
+from capcortex.inference.intervals import mean_interval, unpaired_interval
 from capcortex.inference.tests import false_discovery_adjusted, one_sample_t, sign_flip, unpaired_t
 
 RELEASED_COLUMNS = [
     *("roi", "model", "minus", "n_subjects", "value", "standard_error"),
-    *("t_released", "p_released", "p_released_adjusted"),
-    *("t_paired", "p_paired", "p_paired_adjusted", "p_sign_flip", "p_sign_flip_adjusted"),
+    *("low_released", "high_released", "t_released", "p_released", "p_released_adjusted"),
+    *("low_paired", "high_paired", "t_paired", "p_paired", "p_paired_adjusted"),
+    *("p_sign_flip", "p_sign_flip_adjusted"),
 ]
 """Columns of `tabulate_released_statistics`."""
 
@@ -45,13 +47,15 @@ def released_ratios(scores: pd.DataFrame, ceilings: pd.DataFrame) -> pd.DataFram
     return r.loc[both].div(ceiling.loc[both], axis=0)[scores["model"].unique()]
 
 
-def tabulate_released_statistics(scores: pd.DataFrame, ceilings: pd.DataFrame) -> pd.DataFrame:
-    """Tests of ceiling-corrected r as in the released code, and paired tests of the same numbers beside them.
+def tabulate_released_statistics(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Test ceiling-corrected r as the released code does, and the same numbers paired by subject.
 
     Parameters
     ----------
     scores, ceilings
         As for `released_ratios`.
+    confidence
+        Coverage of the intervals.
 
     Returns
     -------
@@ -59,24 +63,29 @@ def tabulate_released_statistics(scores: pd.DataFrame, ceilings: pd.DataFrame) -
         Columns `RELEASED_COLUMNS`. For each region a row for each model (``minus`` is missing): mean over subjects, its standard
         error (ddof 0, as released), one-sample t-test, uncorrected; and a row for each pair of models: mean difference,
         ``t_released`` and ``p_released`` of the unpaired t-test, Benjamini-Hochberg over the pairs of the region; ``t_paired``,
-        ``p_paired`` and ``p_sign_flip`` of the same values paired by subject, corrected in the same way.
+        ``p_paired`` and ``p_sign_flip`` of the same values paired by subject, corrected in the same way. Intervals, of Student's
+        t, are those of the two t-tests.
     """
     parts = []
-    for roi, ratios in released_ratios(scores, ceilings).groupby(level="roi", sort=False):
+    for roi, ratios in released_ratios(scores, ceilings).groupby("roi", sort=False):
         singles = [{"model": model, **_describe(ratios[model])} for model in ratios]
         for row in singles:
-            row["t_released"], row["p_released"] = one_sample_t(ratios[row["model"]])
+            values = ratios[row["model"]]
+            row["t_released"], row["p_released"] = one_sample_t(values)
+            _, row["low_released"], row["high_released"] = mean_interval(values, confidence)
         pairs = []
         for model, minus in combinations(ratios, 2):
             difference = ratios[model] - ratios[minus]
             row = {"model": model, "minus": minus, **_describe(difference), "p_sign_flip": sign_flip(difference)}
             row["t_released"], row["p_released"] = unpaired_t(ratios[model], ratios[minus])
+            _, row["low_released"], row["high_released"] = unpaired_interval(ratios[model], ratios[minus], confidence)
             row["t_paired"], row["p_paired"] = one_sample_t(difference)
+            _, row["low_paired"], row["high_paired"] = mean_interval(difference, confidence)
             pairs.append(row)
         table = pd.DataFrame(pairs)
         for test in ("p_released", "p_paired", "p_sign_flip") if pairs else ():
             table[f"{test}_adjusted"] = false_discovery_adjusted(table[test].to_numpy(float))
-        parts += [part.assign(roi=roi) for part in (pd.DataFrame(singles), table) if len(part)]
+        parts += [part.assign(roi=str(roi)) for part in (pd.DataFrame(singles), table) if len(part)]
     joined = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     return joined.reindex(columns=RELEASED_COLUMNS)
 

@@ -110,7 +110,9 @@ def sign_flip(values: ArrayLike) -> float:
     x = np.asarray(values, dtype=np.float64)
     if x.size < 2 or not np.isfinite(x).all():
         return float("nan")
-    return float(sign_flip_p(x[:, None])[0]) if x.any() else 1.0
+    largest = np.abs(x).max()
+    # Squares of tiny values would be 0.
+    return float(sign_flip_p(x[:, None] / largest)[0]) if largest > 0 else 1.0
 
 
 def least_sign_flip_p(n_subjects: int) -> float:

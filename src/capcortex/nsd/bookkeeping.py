@@ -19,6 +19,9 @@ from capcortex.tables import read_table
 REPEATS = 3
 """Times that NSD shows an image when a subject completes all sessions; the analyses use images shown so often."""
 
+MOST_SHARED = 1000
+"""Images that NSD shows to all subjects; the miniature has fewer."""
+
 N_SUBJECTS = 8
 TRIAL_COLUMNS = ["subject", "session", "trial", "id73k", "id10k", "showing", "showings"]
 

@@ -99,6 +99,23 @@ def draw_shared_sets(trials: pd.DataFrame, *, n_sets: int, size: int, seed: int)
     return _tabulate_sets("shared", "all", images, size, seed)
 
 
+def all_shared_images(trials: pd.DataFrame) -> pd.DataFrame:
+    """All images that all subjects saw three times, as one image set (not only those that are in a shared set).
+
+    Parameters
+    ----------
+    trials
+        Trials of all subjects used.
+
+    Returns
+    -------
+    DataFrame with columns
+        ``image_set`` (``shared-all``), ``subject`` (``all``), ``id73k``, ascending; without rows for one subject.
+    """
+    images = seen_three_times_by_all(trials)
+    return pd.DataFrame({"image_set": "shared-all", "subject": "all", "id73k": images})
+
+
 def _tabulate_sets(name: str, subject: str, images: Ids, size: int, seed: int) -> pd.DataFrame:
     sets = draw_image_sets(images, size, random_generator(seed, "image-sets", name))
     labels = [f"{name}-{number:03d}" for number in range(1, len(sets) + 1)]

@@ -18,7 +18,7 @@ from capcortex.files import remedy
 from capcortex.ids import Ids, as_ids, require_equal
 from capcortex.images import read_on_grid, read_vertices
 from capcortex.nsd.bookkeeping import REPEATS, seen_three_times
-from capcortex.nsd.rois import read_surface_labels
+from capcortex.nsd.rois import noise_ceiling, read_surface_labels
 from capcortex.nsd.sessions import read_mask
 
 NCSNR_COLUMNS = ["subject", "space", "ncsnr_from", "ncsnr_to", "share"]
@@ -107,21 +107,6 @@ class UnitQuality:
     nsdgeneral: NDArray[np.bool_]
     ncsnr: NDArray[np.float64]
     valid: NDArray[np.bool_] | None = None
-
-
-def noise_ceiling(ncsnr: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Largest share of the variance of averaged responses that a model can explain, in percent.
-
-    ``100 ncsnr^2 / (ncsnr^2 + 1/3)`` for responses averaged over three repeats
-    (Allen et al. 2022, doi 10.1038/s41593-021-00962-x).
-
-    Parameters
-    ----------
-    ncsnr : ndarray, any shape
-        Signal standard deviation over noise standard deviation of a single trial; NaN stays NaN.
-    """
-    signal = np.square(ncsnr, dtype=np.float64)
-    return 100 * signal / (signal + 1 / REPEATS)
 
 
 def read_volume_units(

@@ -1,4 +1,4 @@
-"""The regions that an analysis asks for, and a subject's averaged betas in each of them."""
+"""The regions that an analysis asks for, and a subject's averaged betas and their repeats in each of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from capcortex.nsd.betas import read_roi_betas
-from capcortex.nsd.rois import read_label_names, read_labels, read_ncsnr, read_units, region_units
+from capcortex.nsd.betas import read_roi_betas, read_roi_repeats
+from capcortex.nsd.rois import noise_ceiling, read_label_names, read_labels, read_ncsnr, read_units, region_units
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +24,17 @@ class Region:
         File of `capcortex.nsd.betas.average_repeats`.
     units : ndarray of shape (n_units,), intp
         Vertices or voxels with the region's label; there may be none.
+    ncsnr : ndarray of shape (n_units_of_file,), float64
+        Signal-to-noise ratio of each vertex or voxel of the file; NaN where NSD gives none.
     reliable : ndarray of shape (n_units_of_file,), bool
-        Whether the ncsnr of a vertex or voxel of the file is high enough.
+        Whether it is high enough.
     """
 
     name: str
     atlas: str
     betas: str
     units: NDArray[np.intp]
+    ncsnr: NDArray[np.float64]
     reliable: NDArray[np.bool_]
 
     def read(self) -> tuple[xr.DataArray, dict[str, int]]:
@@ -52,6 +55,38 @@ class Region:
             "n_left_out_missing": self.units.size - n_measured,
             "n_left_out_ncsnr": n_measured - n_used,
         }
+
+    def read_repeats(self, path: str | Path) -> xr.DataArray:
+        """Read the responses to single showings of the vertices or voxels that can be used.
+
+        Parameters
+        ----------
+        path
+            File of repeats of `capcortex.nsd.betas.average_repeats`.
+
+        Returns
+        -------
+        DataArray (repeat, id73k, vertex) or (repeat, id73k, voxel), float32
+            As from `read_roi_repeats`: under ``nanmean`` of fewer vertices or voxels than `read`, which averages what there is.
+        """
+        return read_roi_repeats(path, self.units[self.reliable[self.units]])
+
+    def mean_noise_ceiling(self, units: NDArray[np.intp]) -> float:
+        """Mean over vertices or voxels of the share of variance of averaged responses that a model can explain.
+
+        Parameters
+        ----------
+        units
+            Positions on the axis of the file.
+
+        Returns
+        -------
+        float
+            A fraction, of the units with a finite ncsnr; NaN if there are none. See `noise_ceiling`.
+        """
+        known = self.ncsnr[units]
+        known = known[np.isfinite(known)]
+        return float(noise_ceiling(known).mean() / 100) if known.size else float("nan")
 
 
 def find_regions(
@@ -94,9 +129,8 @@ def find_regions(
         If a file does not fit the betas, or an atlas has no region of a name.
     """
     units = read_units(betas, mask)
-    reliable = np.ones(units.count, bool)
-    if least_ncsnr is not None:
-        reliable = read_ncsnr([Path(path) for path in ncsnr], units) >= least_ncsnr
+    ratios = read_ncsnr([Path(path) for path in ncsnr], units)
+    reliable = np.ones(units.count, bool) if least_ncsnr is None else ratios >= least_ncsnr
     files_per_atlas = len(labels) // len(rois)
     found = []
     for number, (atlas, atlas_rois) in enumerate(rois.items()):
@@ -106,5 +140,5 @@ def find_regions(
         label_names = read_label_names(names[number])
         for roi in atlas_rois:
             inside = region_units(atlas_labels, label_names, roi, atlas=atlas)
-            found.append(Region(roi, atlas, betas, inside, reliable))
+            found.append(Region(roi, atlas, betas, inside, ratios, reliable))
     return found

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from capcortex.arrays import open_array
 from capcortex.files import remedy
 from capcortex.images import read_on_grid, read_vertices, read_volume
+from capcortex.nsd.bookkeeping import REPEATS
 from capcortex.nsd.spaces import read_vertex_index
 
 
@@ -174,6 +175,21 @@ def read_ncsnr(files: list[Path], units: Units) -> NDArray[np.float64]:
     if units.voxels is not None:
         return _at_voxels(files, units, units.voxels).astype(np.float64)
     return _fitting(np.concatenate([read_vertices(path).ravel().astype(np.float64) for path in files]), files, units)
+
+
+def noise_ceiling(ncsnr: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Largest share of the variance of averaged responses that a model can explain, in percent.
+
+    ``100 ncsnr^2 / (ncsnr^2 + 1/3)`` for responses averaged over three repeats
+    (Allen et al. 2022, doi 10.1038/s41593-021-00962-x).
+
+    Parameters
+    ----------
+    ncsnr : ndarray, any shape
+        Signal standard deviation over noise standard deviation of a single trial; NaN stays NaN.
+    """
+    signal = np.square(ncsnr, dtype=np.float64)
+    return 100 * signal / (signal + 1 / REPEATS)
 
 
 def region_units(labels: NDArray[np.int64], names: dict[str, int], roi: str, *, atlas: str) -> NDArray[np.intp]:

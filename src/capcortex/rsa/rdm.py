@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from capcortex.ids import positions, require_equal
 from capcortex.rsa.measures import ROUNDING, compare_rdms
 
-SCORE_COLUMNS = ["model", "roi", "subject", "image_set", "r", "n_pairs", "measure"]
-"""Columns of a table with one score for each model, region, subject and image set; ``r`` is the value of the ``measure``."""
+SCORE_COLUMNS = ["model", "roi", "subject", "image_set", "r", "n_pairs", "measure", "distance"]
+"""Columns of a table with one score for each model, region, subject and image set; ``r`` is the value of the ``measure``,
+``distance`` that of the region's RDM."""
 
 ALL_PAIRS = "all"
 """Stands in the column ``image_set`` for all pairs of all of a subject's images."""
@@ -146,6 +147,27 @@ def rdms_of_sets(
     return _as_dataset(np.array(vectors), image_sets, labels, distance)
 
 
+def rdms_of_repeats(
+    repeats: xr.DataArray, image_sets: NDArray[np.int64], labels: list[str], distance: str, *, what: str
+) -> xr.DataArray:
+    """RDM of each image set in each repeat by itself.
+
+    Parameters
+    ----------
+    repeats : DataArray (repeat, id73k, feature)
+        Single responses to at least the images in the sets.
+    image_sets, labels, distance, what
+        As for `rdms_of_sets`.
+
+    Returns
+    -------
+    DataArray (image_set, repeat, pair), float32
+        Noisier than the RDM of averages; between them stands what the repeats have in common.
+    """
+    single = [rdms_of_sets(one, image_sets, labels, distance, what=what)["rdm"] for one in repeats]
+    return xr.concat(single, dim=repeats["repeat"]).transpose("image_set", "repeat", "pair")
+
+
 def subrdms_of_sets(rdm: xr.DataArray, image_sets: NDArray[np.int64], labels: list[str], *, what: str) -> xr.Dataset:
     """Cut the RDM of each image set out of a ready square one, ``rdm`` (id73k, id73k_2).
 
@@ -232,6 +254,38 @@ def _as_dataset(
         attrs={"distance": distance, "pair_order": "row-major upper triangle"},
     )
     return xr.Dataset({"rdm": rdm}, coords={"image_set": labels, "id73k": (("image_set", "image"), image_sets)})
+
+
+def rdms_on_sets(rdms: xr.Dataset, sets: xr.Dataset, *, name: str, sets_name: str) -> xr.DataArray:
+    """Pick the RDMs of certain image sets, after making sure that these are of the same images in the same order.
+
+    Parameters
+    ----------
+    rdms
+        Dataset of `rdms_of_sets`, perhaps of several regions.
+    sets
+        Dataset with the sets wanted: ``id73k`` (image_set, image), ``image_set``.
+    name, sets_name
+        Names of both, for messages.
+
+    Returns
+    -------
+    DataArray (image_set, ..., pair)
+        Sets in the order of ``sets``.
+
+    Raises
+    ------
+    ValueError
+        If a set is lacking, or holds other images, naming set, position and ids.
+    """
+    labels = [str(label) for label in sets["image_set"].to_numpy()]
+    known = {str(label) for label in rdms["image_set"].to_numpy()}
+    if lacking := [label for label in labels if label not in known]:
+        raise ValueError(f"{name} lacks image set {lacking[0]} of {sets_name} ({len(lacking)} of {len(labels)} sets)")
+    chosen = rdms.sel(image_set=labels)
+    for label, own, wanted in zip(labels, chosen["id73k"].to_numpy(), sets["id73k"].to_numpy(), strict=True):
+        require_equal(own, wanted, left_name=f"{name}, image set {label}", right_name=f"{sets_name}, image set {label}")
+    return chosen["rdm"].transpose("image_set", ..., "pair")
 
 
 def compare_sets(
