@@ -3,6 +3,7 @@
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from scipy import stats
 from scipy.spatial.distance import squareform
 
 from capcortex.inference import permutation
-from capcortex.inference.permutation import permute_images
+from capcortex.inference.permutation import PERMUTATION_COLUMNS, permute_images, tabulate_permutations
 from capcortex.rsa.measures import MEASURES, compare_rdms
 from capcortex.rsa.rdm import n_pairs
 
@@ -116,6 +117,19 @@ def test_the_opposite_of_a_model_has_the_same_p(rng):
     np.testing.assert_allclose(opposite["r"], -found["r"], atol=1e-12)
     assert opposite["p"].to_numpy().tolist() == found["p"].to_numpy().tolist()
     assert len(set(found["p"].to_numpy())) > 2
+
+
+def test_all_tests_of_the_table_are_one_family(rng):
+    # Read backwards, the k-th smallest of m p-values is multiplied by m / k, and never above the one before.
+    p = {"caption": [0.001, 0.02], "random": [0.6, 0.03]}
+    facts = {"roi": "early", "r": 0.1, "n_permutations": 999, "measure": "pearson"}
+    tables = [
+        pd.DataFrame({"model": model, "subject": ["subj01", "subj02"], "p": values, **facts})
+        for model, values in p.items()
+    ]
+    table = tabulate_permutations(tables)
+    assert table.columns.tolist() == [*PERMUTATION_COLUMNS[:5], "p_adjusted", *PERMUTATION_COLUMNS[5:]]
+    np.testing.assert_allclose(table["p_adjusted"], [0.004, 0.04, 0.6, 0.04])
 
 
 # The statistic

@@ -14,9 +14,11 @@ from capcortex.rsa.rdm import (
     DISTANCES,
     compare_rdms,
     compare_sets,
+    n_images_of,
     n_pairs,
     pair_distances,
     rdms_of_sets,
+    rdms_on_sets,
     subrdms_of_sets,
 )
 
@@ -283,3 +285,31 @@ def test_no_common_set_is_an_error(rng):
     brain, model = collections(rng)
     with pytest.raises(ValueError, match="brain and model have no image set in common"):
         compare_sets(brain.sel(image_set=["a"]), model.sel(image_set=["z"]), left_name="brain", right_name="model")
+
+
+def test_rdms_are_picked_in_the_order_of_other_sets(rng):
+    brain, model = collections(rng)
+    wanted = brain.sel(image_set=["shared-001", "a"])
+    found = rdms_on_sets(model, wanted, name="model", sets_name="brain")
+    assert found["image_set"].to_numpy().tolist() == ["shared-001", "a"]
+    np.testing.assert_array_equal(found, model["rdm"].sel(image_set=["shared-001", "a"]))
+    of_regions = model.expand_dims(roi=["early", "ventral"])
+    assert rdms_on_sets(of_regions, wanted, name="model", sets_name="brain").dims == ("image_set", "roi", "pair")
+    assert rdms_on_sets(model, brain.isel(image_set=[]), name="model", sets_name="brain").shape == (0, 45)
+
+
+def test_rdms_on_sets_of_other_images_are_refused(rng):
+    brain, model = collections(rng)
+    ids = model["id73k"].to_numpy().copy()
+    ids[2, [4, 5]] = ids[2, [5, 4]]
+    swapped = model.assign_coords(id73k=(("image_set", "image"), ids))
+    with pytest.raises(ValueError, match=r"image 4 is id73k .* in model, image set a but .* in brain, image set a"):
+        rdms_on_sets(swapped, brain.sel(image_set=["a"]), name="model", sets_name="brain")
+    with pytest.raises(ValueError, match=r"model lacks image set z of brain \(1 of 1 sets\)"):
+        rdms_on_sets(model, brain.isel(image_set=[0]).assign_coords(image_set=["z"]), name="model", sets_name="brain")
+
+
+def test_pairs_know_their_images():
+    assert [n_images_of(n_pairs(n)) for n in range(1, 200)] == list(range(1, 200))
+    with pytest.raises(ValueError, match="no number of images has 4951 pairs"):
+        n_images_of(4951)

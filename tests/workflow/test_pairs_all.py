@@ -124,4 +124,11 @@ def test_an_added_model_extracts_nothing_and_is_compared_over_all_pairs(all_pair
     overlay.write_text(yaml.safe_dump(CONFIG | {"pairs": "all", "models": [*MODELS, "caption-length"]}))
     done = run_snakemake(all_pairs, "--dry-run", "--max-checksum-file-size", "0", config=overlay)
     planned = set(re.findall(r"^(\w+) +\d+$", done.stdout, re.M)) - {"all", "total"}
-    assert planned == RUN | {"embed_model", "compute_model_rdm", "compare_roi_rdms", "plot_rdms", "check_truth"}
+    resampled = {"bootstrap_rois", "permute_images", "tabulate_permutations"}
+    assert planned == RUN | resampled | {
+        "embed_model",
+        "compute_model_rdm",
+        "compare_roi_rdms",
+        "plot_rdms",
+        "check_truth",
+    }

@@ -104,6 +104,8 @@ CONFIGURATIONS: dict[str, dict[str, object]] = {
     "`pairs`": {"pairs": "all"},
     "`brain_distance`": {"brain_distance": "cosine"},
     "`rdm_comparison`": {"rdm_comparison": "rho-a"},
+    "`bootstrap_draws`": {"bootstrap_draws": 200},
+    "`image_permutations`": {"image_permutations": 99},
     "`encoder`": {"encoder": "all-mpnet-base-v2"},
     "`seed`": {"seed": 7},
     "`image_set_size`": {"image_set_size": 10},
@@ -192,6 +194,7 @@ def test_an_added_model_touches_no_file_of_the_others(plan_after: Callable) -> N
     assert planned["embed_model"] == {"results/models/features/scrambled.nc"}
     assert planned["compute_model_rdm"] == {"results/rdms/models/scrambled.nc"}
     assert planned["compare_roi_rdms"] == {"results/rsa/scrambled_space-fsaverage.tsv"}
+    assert planned["permute_images"] == {"results/rsa/permutations/scrambled_space-fsaverage.tsv"}
 
 
 def test_an_added_mapped_model_is_scored_alone(plan_after: Callable) -> None:
