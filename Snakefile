@@ -33,6 +33,7 @@ include: "workflow/rules/common_maps.smk"
 include: "workflow/rules/maps.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/check.smk"
+include: "workflow/rules/calibration.smk"
 
 
 onstart:

@@ -1,6 +1,7 @@
 """What all rules share: the checked study, the files of NSD, and digests of the code that a script runs."""
 
 import functools
+import math
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from capcortex.config_checks import MINIATURE_FOLDER
 from capcortex.config_files import ConfigError
 from capcortex.digests import code_digest
 from capcortex.files import remove_partial_files
+from capcortex.inference.calibration import SCENARIOS, n_studies
 from capcortex.missing import require_files
 from capcortex.nsd import layout
 from capcortex.nsd.betas import averaging_memory_mb

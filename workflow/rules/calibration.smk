@@ -1,0 +1,124 @@
+"""Calibration: do the tests of the study err as often as they say? Simulated studies, a target of its own that no other needs.
+
+Needs: nothing. Makes: results/calibration, results/tables/calibration.*, results/figures/calibration.*.
+"""
+
+# Studies of one job. A run that is stopped loses those of the jobs that were at work.
+STUDIES_PER_BLOCK = 50
+
+
+def calibration_block(wildcards):
+    """Numbers of the first study of a block, and how many there are in it."""
+    n = n_studies(wildcards.scenario, STUDY.config["calibration"]["studies"])
+    first = STUDIES_PER_BLOCK * (int(wildcards.block) - 1) + 1
+    return {"first": first, "count": min(STUDIES_PER_BLOCK, n - first + 1)}
+
+
+rule simulate_studies:
+    """Studies with the structure of NSD and a known truth, and what the tests say of them."""
+    output:
+        block="results/calibration/blocks/{scenario}_block-{block}.tsv",
+    log:
+        "logs/simulate_studies/{scenario}_block-{block}.log",
+    benchmark:
+        "benchmarks/simulate_studies/{scenario}_block-{block}.tsv"
+    wildcard_constraints:
+        scenario="|".join(SCENARIOS),
+        # Of all blocks of a scenario; global blocks, of image sets, have two digits.
+        block=r"\d{4}",
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 600,
+        # Minutes; the slowest scenario takes 2 s for a study.
+        runtime=lambda wildcards, attempt: attempt * 20,
+        disk_mb=10,
+    params:
+        scenario=lambda wildcards: wildcards.scenario,
+        studies=calibration_block,
+        seed=STUDY.config["seed"],
+        code=script_digest("simulate_studies.py"),
+        provenance="results/provenance",
+    message:
+        "Simulated studies, {wildcards.scenario}, block {wildcards.block}"
+    script:
+        "../../scripts/simulate_studies.py"
+
+
+CALIBRATION_BLOCKS = [
+    f"results/calibration/blocks/{scenario}_block-{block:04d}.tsv"
+    for scenario in SCENARIOS
+    for block in range(
+        1,
+        1
+        + math.ceil(
+            n_studies(scenario, STUDY.config["calibration"]["studies"])
+            / STUDIES_PER_BLOCK
+        ),
+    )
+]
+
+
+rule tabulate_calibration:
+    """How often each test errs, each interval covers, and each effect is found."""
+    input:
+        blocks=CALIBRATION_BLOCKS,
+    output:
+        table="results/tables/calibration.tsv",
+        markdown="results/tables/calibration.md",
+    log:
+        "logs/tabulate_calibration/tabulate_calibration.log",
+    benchmark:
+        "benchmarks/tabulate_calibration/tabulate_calibration.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (500 + int(20 * input.size_mb)),
+        runtime=10,
+        disk_mb=10,
+    params:
+        code=script_digest("tabulate_calibration.py"),
+        provenance="results/provenance",
+    message:
+        "Table: error rates of tests in simulated studies"
+    script:
+        "../../scripts/tabulate_calibration.py"
+
+
+rule plot_calibration:
+    """Error rates of the tests, coverage of intervals and power, in simulated studies."""
+    input:
+        table=rules.tabulate_calibration.output.table,
+    output:
+        pdf="results/figures/calibration.pdf",
+        png="results/figures/calibration.png",
+        tsv="results/figures/calibration.tsv",
+    log:
+        "logs/plot_calibration/plot_calibration.log",
+    benchmark:
+        "benchmarks/plot_calibration/plot_calibration.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+        disk_mb=20,
+    params:
+        code=script_digest("plot_calibration.py"),
+        provenance="results/provenance",
+    message:
+        "Figure: calibration of the tests"
+    script:
+        "../../scripts/plot_calibration.py"
+
+
+rule calibration:
+    """Do the tests of the study err as often as they say? Table and figure; not part of `all`."""
+    input:
+        rules.tabulate_calibration.output,
+        rules.plot_calibration.output,
+    localrule: True
