@@ -1,4 +1,4 @@
-"""Register every kind of noise ceiling of the regions, and summarise them over subjects."""
+"""Register every kind of noise ceiling of the regions."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,7 +10,6 @@ from capcortex.ids import require_equal
 from capcortex.inference.ceilings import (
     SHARED,
     join_ceilings,
-    summarise_ceilings,
     tabulate_between,
     tabulate_ncsnr,
     tabulate_released,
@@ -43,9 +42,7 @@ def main(
     of_ceilings: Sequence[str],
     subjects: Sequence[str],
     measure: str,
-    confidence: float,
     ceilings: str,
-    table: str,
 ) -> None:
     rdms = read_alike(rois, subjects, ["rdm", "id73k", "image_set", "roi", "atlas", "analysed"], "id73k")
     variables = ["rdm_of_repeats", "rdm_all_shared", "id73k_all_shared", "ncsnr_ceiling", "image_set", "roi"]
@@ -77,7 +74,6 @@ def main(
         ]
     )
     write_table(registry, ceilings)
-    write_table(summarise_ceilings(registry, confidence), table)
 
 
 if __name__ == "__main__":
@@ -87,7 +83,5 @@ if __name__ == "__main__":
             of_ceilings=list(snakemake.input.of_ceilings),
             subjects=list(snakemake.params.subjects),
             measure=snakemake.params.measure,
-            confidence=snakemake.params.confidence,
             ceilings=snakemake.output.ceilings,
-            table=snakemake.output.table,
         )

@@ -238,7 +238,6 @@ rule estimate_roi_ceilings:
         of_ceilings=every_subject(rules.compute_roi_rdm.output.ceilings),
     output:
         ceilings="results/ceilings/rois_space-{space}.tsv",
-        table="results/tables/ceilings_space-{space}.tsv",
     log:
         "logs/estimate_roi_ceilings/space-{space}.log",
     benchmark:
@@ -254,13 +253,39 @@ rule estimate_roi_ceilings:
     params:
         subjects=STUDY.subject_names,
         measure=STUDY.config["rdm_comparison"],
-        confidence=STUDY.config["confidence"],
         code=script_digest("estimate_roi_ceilings.py"),
         provenance="results/provenance",
     message:
         "Noise ceilings of the regions, {wildcards.space}"
     script:
         "../../scripts/estimate_roi_ceilings.py"
+
+
+rule tabulate_ceilings:
+    """Every kind of noise ceiling of the regions, over subjects."""
+    input:
+        ceilings=rules.estimate_roi_ceilings.output.ceilings,
+    output:
+        table="results/tables/ceilings_space-{space}.tsv",
+    log:
+        "logs/tabulate_ceilings/space-{space}.log",
+    benchmark:
+        "benchmarks/tabulate_ceilings/space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        disk_mb=10,
+    params:
+        confidence=STUDY.config["confidence"],
+        code=script_digest("tabulate_ceilings.py"),
+        provenance="results/provenance",
+    message:
+        "Table: noise ceilings of the regions, {wildcards.space}"
+    script:
+        "../../scripts/tabulate_ceilings.py"
 
 
 rule tabulate_roi_rsa:
@@ -419,7 +444,7 @@ rule tables:
         rules.check_sentinel.output.sentinel,
         rules.tabulate_data_quality.output,
         in_roi_space(rules.tabulate_roi_rsa.output.table),
-        in_roi_space(rules.estimate_roi_ceilings.output.table),
+        in_roi_space(rules.tabulate_ceilings.output.table),
         in_roi_space(rules.tabulate_permutations.output.table),
         in_roi_space(rules.compare_models.output.table) if STUDY.comparisons else [],
         RELEASED_STATISTICS,
