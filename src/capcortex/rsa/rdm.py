@@ -239,7 +239,9 @@ def _as_dataset(
         dims=("image_set", "pair"),
         attrs={"distance": distance, "pair_order": "row-major upper triangle"},
     )
-    return xr.Dataset({"rdm": rdm}, coords={"image_set": labels, "id73k": (("image_set", "image"), image_sets)})
+    return xr.Dataset(
+        {"rdm": rdm}, coords={"image_set": np.array(labels, str), "id73k": (("image_set", "image"), image_sets)}
+    )
 
 
 def compare_rdms(left: NDArray[np.floating], right: NDArray[np.floating]) -> tuple[float, int]:
