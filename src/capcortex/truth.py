@@ -279,7 +279,7 @@ def why_left_out(
     """
     roi = check["roi"]
     if roi not in checked_rois:
-        return "the study has no region of that name on fsaverage with all vertices"
+        return "the study has no region of that name on fsaverage with all vertices and correlation distances"
     if check.get("only_made_up_captions") and not made_up_captions:
         return "planted with made-up captions only"
     of_roi = scores[scores["roi"] == roi]

@@ -235,6 +235,7 @@ def region_rdms(
     rois=("V1", "V2", "far", "dot"),
     distance="correlation",
     all_shared=IDS[1:],
+    shared_sets=("shared-001", "shared-002"),
     without_repeats=(),
     betas_version="betas_fithrf",
 ):
@@ -252,10 +253,11 @@ def region_rdms(
     ncsnr[[1, 2, 3, 4]] = [0.1, np.nan, 0.29, 0.3]  # the unit without data is unreliable too; 0.3 is not below 0.3
     path, mask = write_volume_betas(folder, betas, voxels, shape, IDS)
     sets = {f"{subject}-001": IDS[:4], "shared-001": IDS[2:], "shared-002": IDS[[5, 0, 3, 1]]}
+    sets = {name: images for name, images in sets.items() if name[:6] != "shared" or name in shared_sets}
     rows = [("all" if name[:6] == "shared" else subject, name, image) for name in sets for image in sets[name]]
     table = pd.DataFrame(rows, columns=["subject", "image_set", "id73k"])
-    for name, part in table.groupby(table["subject"] == "all"):
-        write_table(part, folder / ("shared.tsv" if name else "own.tsv"))
+    write_table(table[table["subject"] != "all"], folder / "own.tsv")
+    write_table(table[table["subject"] == "all"], folder / "shared.tsv")
     table = pd.DataFrame({"image_set": "shared-all", "subject": "all", "id73k": np.asarray(all_shared, int)})
     write_table(table, folder / "shared-all.tsv")
     single = xr.Dataset({"z": (("repeat", "id73k", "voxel"), repeats)}, coords={"repeat": [1, 2, 3], "id73k": IDS})
@@ -353,8 +355,9 @@ def test_ceiling_by_ncsnr_is_that_of_the_units_used_whose_ncsnr_is_known(tmp_pat
 
 
 def test_one_subject_shares_no_image_and_the_file_for_ceilings_can_be_read(tmp_path, rng):
-    region_rdms(tmp_path, rng, all_shared=[])
+    region_rdms(tmp_path, rng, all_shared=[], shared_sets=())
     found, _ = read_ceilings(tmp_path / "subj01")
+    assert found["rdm_of_repeats"].shape == (4, 0, 3, 6) and found["image_set"].dtype.kind in "OU"
     assert found["rdm_all_shared"].shape == (4, 0) and found["id73k_all_shared"].shape == (0,)
 
 

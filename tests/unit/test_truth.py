@@ -14,7 +14,7 @@ CORRELATION = {"quantity": "correlation", "model": "caption", "roi": "ventral", 
 DIFFERENCE = {"quantity": "difference", "model": "caption", "minus": "categories", "roi": "ventral", "kind": "effect"}
 RATIO = {"quantity": "ratio", "model": "caption", "roi": "ventral", "kind": "effect"}
 PEAK = {"quantity": "peak", "model": "caption", "away_from": ["ventral"], "kind": "null"}
-NO_REGION = "the study has no region of that name on fsaverage with all vertices"
+NO_REGION = "the study has no region of that name on fsaverage with all vertices and correlation distances"
 OF_PEARSON = "expected values are Pearson correlations"
 NO_CEILING = "the interval of a ceiling needs at least three subjects, and image sets that all saw three times"
 

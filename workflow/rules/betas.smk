@@ -91,12 +91,7 @@ rule average_repeats:
         mem_mb=averaging_mem_mb,
         runtime=lambda wildcards, input, attempt: attempt
         * (5 + int(input.size_mb // 200)),
-        # Averages are float32, a third of the trials; repeats are as in the sessions.
-        disk_mb=lambda wildcards, input: 1
-        + int(
-            input.size_mb
-            * (0.7 + n_repeated_images(wildcards) / (n_trials(wildcards) // 3))
-        ),
+        disk_mb=averaging_disk_mb,
     params:
         repeats=whose_repeats,
         incomplete_data=STUDY.config["incomplete_data"],

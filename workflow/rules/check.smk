@@ -74,11 +74,12 @@ if STUDY.config["source"] == "miniature":
             subjects=STUDY.subject_names,
             seed=STUDY.config["miniature"]["seed"],
             made_up_captions=STUDY.config["miniature"]["captions"] is None,
-            # Expected values of regions are those of all vertices of the streams on fsaverage.
+            # Expected values of regions are those of correlation distances in all vertices of the streams on fsaverage.
             checked_rois=(
                 STUDY.config["rois"].get("streams", [])
                 if STUDY.config["roi_space"] == "fsaverage"
                 and STUDY.config["least_ncsnr"] is None
+                and STUDY.config["brain_distance"] == "correlation"
                 else []
             ),
             mapped_models=STUDY.config["searchlight"]["models"],

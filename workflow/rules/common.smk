@@ -151,6 +151,13 @@ def averaging_mem_mb(wildcards, attempt):
     )
 
 
+def averaging_disk_mb(wildcards, input):
+    """Averages are float32, a third of the trials; repeats are as in the sessions. Images fill chunks of 100."""
+    n_images = n_trials(wildcards) // 3
+    n_stored = 0.7 * (n_images + 100) + n_repeated_images(wildcards) + 100
+    return 1 + int(input.size_mb * n_stored / n_images)
+
+
 def roi_labels(wildcards):
     """Label files of all atlases in use, for a subject in a space: left and right surface of each, or its volume."""
     return [

@@ -253,7 +253,9 @@ def _as_dataset(
         dims=("image_set", "pair"),
         attrs={"distance": distance, "pair_order": "row-major upper triangle"},
     )
-    return xr.Dataset({"rdm": rdm}, coords={"image_set": labels, "id73k": (("image_set", "image"), image_sets)})
+    return xr.Dataset(
+        {"rdm": rdm}, coords={"image_set": np.array(labels, str), "id73k": (("image_set", "image"), image_sets)}
+    )
 
 
 def rdms_on_sets(rdms: xr.Dataset, sets: xr.Dataset, *, name: str, sets_name: str) -> xr.DataArray:
