@@ -74,5 +74,4 @@ def test_power_curves_hold_the_rates_of_their_design(table: pd.DataFrame, figure
 
 def test_the_figure_says_that_studies_are_simulated_and_no_text_is_clipped(figure: Figure) -> None:
     assert any("Simulated studies, no data of people: 1,000 for each null" in text.get_text() for text in texts(figure))
-    names = [label for name in ("errors", "coverage") for label in panel(figure, name).get_yticklabels()]
-    assert not faults_of_texts(figure, names)
+    assert not faults_of_texts(figure)
