@@ -67,7 +67,7 @@ def plotted_numbers(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        Columns of ``inference.calibration.RATE_COLUMNS``.
+        Columns of ``inference.calibration.RATE_COLUMNS``, of which those of `NUMBERS` after ``mark`` are used.
 
     Returns
     -------
