@@ -67,7 +67,7 @@ def plotted_numbers(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        Columns of ``inference.calibration.RATE_COLUMNS``.
+        Columns of ``inference.calibration.RATE_COLUMNS``, of which those of `NUMBERS` after ``mark`` are used.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def _draw_power(figure: Figure, power: pd.DataFrame, left: float, height: float)
     comparing = power["test"].str.contains("paired")
     designs = list(power[["n_images", "n_shared_images"]].drop_duplicates().itertuples(index=False))
     columns = {"against zero": power[~comparing], "difference": power[comparing]}
-    titles = {"against zero": "Power: a model against 0", "difference": "Power: against another model"}
+    titles = {"against zero": "Power: a model against 0", "difference": "Power: difference of two models"}
     legend_height = LEGEND_LINE * max(rows["test"].nunique() for rows in columns.values())
     bottom = BELOW + legend_height + 0.5
     step = (height - EDGE - TITLE - bottom + POWER_GAP) / len(designs)
@@ -167,7 +167,7 @@ def _draw_power(figure: Figure, power: pd.DataFrame, left: float, height: float)
         across = left + column * (POWER_WIDTH + POWER_BETWEEN)
         for number, (n_images, n_shared) in enumerate(designs):
             corner = (across, height - EDGE - TITLE - number * step - (step - POWER_GAP))
-            axes = add_panel(figure, f"{name}, {n_images} images", (*corner, POWER_WIDTH, step - POWER_GAP))
+            axes = add_panel(figure, f"{name}, {n_images:g} images", (*corner, POWER_WIDTH, step - POWER_GAP))
             _draw_curves(axes, rows[rows["n_images"] == n_images])
             last = number == len(designs) - 1
             axes.tick_params(labelbottom=last)
@@ -176,7 +176,7 @@ def _draw_power(figure: Figure, power: pd.DataFrame, left: float, height: float)
             if number == 0:
                 axes.set_title(titles[name], loc="left", pad=7)
             if last:
-                axes.set_xlabel("planted strength")
+                axes.set_xlabel(f"planted {'strength' if name == 'against zero' else 'difference in strength'}")
                 handles = [Line2D([], [], label=test, **_look(test), **_sizes(test)) for test in rows["test"].unique()]
                 _legend(axes, handles, -0.42 / (step - POWER_GAP))
             if column == 0:

@@ -76,7 +76,8 @@ Rows = list[dict[str, Any]]
 LEFT, RIGHT = slice(0, 8), slice(8, 16)
 STRENGTH = 1.0
 """How strongly the models of the scenarios with an effect have the latents among their features."""
-WEAKER = 0.7
+WEAKER = 0.6
+"""The same for the weaker of two models."""
 
 POWER_STRENGTHS = (0.2, 0.3, 0.4, 0.55, 0.75)
 POWER_DESIGNS = (
@@ -274,16 +275,17 @@ def _something_shared(images: np.random.Generator, rng: np.random.Generator) -> 
 
 
 def _power(images: np.random.Generator, rng: np.random.Generator) -> Rows:
-    """Test a model against zero, and against one that has nothing to do with the scenes, for several strengths and designs."""
+    """Test a model against zero, and a stronger model against a weaker one, for several strengths and designs."""
     rows = []
     for design in POWER_DESIGNS:
         for strength in POWER_STRENGTHS:
             scenes = draw_scenes(design, images)
             region = simulate_region(scenes, Region(), rng)
-            model, none = (simulate_model(scenes, Model(LEFT, of), rng) for of in (strength, 0.0))
+            planted = (Model(LEFT, strength), Model(LEFT, WEAKER + strength), Model(RIGHT, WEAKER))
+            model, stronger, weaker = (simulate_model(scenes, each, rng) for each in planted)
             size = {"n_images": design.set_size * max(design.own_sets)}
             size["n_shared_images"] = design.set_size * design.shared_sets
-            tests = alignment_tests(region, model, rng) + comparison_tests(region, model, none, rng)
+            tests = alignment_tests(region, model, rng) + comparison_tests(region, stronger, weaker, rng)
             rows += [row | {"effect": strength} | size for row in tests]
     return rows
 

@@ -1,0 +1,54 @@
+"""The target `calibration` in a fresh folder: it needs no data, makes nothing else, and goes on where it was."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from running import copy_code, run_snakemake
+
+from capcortex.inference.calibration import RATE_COLUMNS, SCENARIOS
+from capcortex.tables import read_table
+
+RULES = {"simulate_studies", "tabulate_calibration", "plot_calibration", "calibration"}
+
+
+def ran(output: str) -> dict[str, int]:
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", output, re.M) if rule != "total"}
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A folder with the code in which the target was made from nothing, and its config."""
+    folder = tmp_path_factory.mktemp("calibration")
+    copy_code(folder)
+    overlay = folder / "overlay.yaml"
+    overlay.write_text(yaml.safe_dump({"calibration": {"studies": 20}}))
+    done = run_snakemake(folder, "calibration", config=overlay)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert ran(done.stdout + done.stderr) == dict.fromkeys(RULES, 1) | {"simulate_studies": len(SCENARIOS)}
+    return folder, overlay
+
+
+def test_nothing_but_the_calibration_is_made(calibrated: tuple[Path, Path]) -> None:
+    folder, _ = calibrated
+    assert not (folder / "resources").exists()
+    results = {path.name for path in (folder / "results").iterdir()}
+    assert results == {"calibration", "tables", "figures", "provenance"}
+    table = read_table(folder / "results/tables/calibration.tsv", columns=RATE_COLUMNS)
+    assert set(table["n_studies"]) == {20, 4}
+    assert len((folder / "results/tables/calibration.md").read_text().splitlines()) > len(SCENARIOS)
+    numbers = read_table(folder / "results/figures/calibration.tsv", columns=["mark", "rate"])
+    assert len(numbers) == len(table)
+
+
+def test_a_lost_block_is_simulated_anew_alone_and_is_the_same(calibrated: tuple[Path, Path]) -> None:
+    folder, overlay = calibrated
+    block = folder / "results/calibration/blocks/maps_block-0001.tsv"
+    table = folder / "results/tables/calibration.tsv"
+    before = block.read_bytes(), table.read_bytes()
+    block.unlink()
+    done = run_snakemake(folder, "calibration", config=overlay)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert ran(done.stdout + done.stderr)["simulate_studies"] == 1
+    assert (block.read_bytes(), table.read_bytes()) == before
