@@ -174,8 +174,8 @@ def _no_alignment(images: np.random.Generator, rng: np.random.Generator) -> Rows
 def _no_difference(images: np.random.Generator, rng: np.random.Generator) -> Rows:
     """Compare two models that have different halves of the latents: exchanging the halves exchanges the models."""
     scenes = draw_scenes(Design(), images)
-    models = [simulate_model(scenes, Model(half, STRENGTH), rng) for half in (LEFT, RIGHT)]
-    return comparison_tests(simulate_region(scenes, Region(), rng), *models, rng)
+    left, right = (simulate_model(scenes, Model(half, STRENGTH), rng) for half in (LEFT, RIGHT))
+    return comparison_tests(simulate_region(scenes, Region(), rng), left, right, rng)
 
 
 def _equivalence(images: np.random.Generator, rng: np.random.Generator) -> Rows:
