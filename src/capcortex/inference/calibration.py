@@ -581,7 +581,7 @@ def rates_as_markdown(table: pd.DataFrame) -> str:
     designs = ["test", "n_images", "n_shared_images"]
     power = [
         (
-            test,
+            str(test),
             f"{n_images} own, {n_shared} shared",
             *(f"{of_strength['rate'][strength]:.2f}" for strength in strengths),
         )
