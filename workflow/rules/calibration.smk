@@ -31,7 +31,7 @@ rule simulate_studies:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 600,
-        # Minutes; the slowest scenario takes 2 s for a study.
+        # Minutes; a study of the slowest scenario takes 1 s.
         runtime=lambda wildcards, attempt: attempt * 20,
         disk_mb=10,
     params:
