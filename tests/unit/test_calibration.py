@@ -266,8 +266,9 @@ def test_markdown_holds_every_rate(rng):
     assert f"{expected}| 0.070 ({low:.3f} to {high:.3f}) | 0.05 | nominal |" in lines
     assert "| paired t, own images | 60 own, 30 shared | 0.07 | 0.90 |" in lines
     assert "| test | images | strength 0.3 | strength 1 |" in lines
-    n_rows = len(MEASURED) + 2 * 2 + 1  # two headers of two lines, and a line between the tables
-    assert len(lines) == n_rows
+    assert lines[:2] == ["100 simulated studies for each null, 100 for each point of a power curve.", ""]
+    # Two headers of two lines, and a line between the tables.
+    assert len(lines) == 2 + len(MEASURED) + 2 * 2 + 1
     assert {line.count("|") for line in lines} == {8, 5, 0}
 
 

@@ -589,8 +589,11 @@ def rates_as_markdown(table: pd.DataFrame) -> str:
         for of_strength in [here.set_index("effect")]
     ]
     header = ("scenario", "test or interval", "about", "measured", "rate (99.9 % interval)", "nominal", "verdict")
+    counts = [table.loc[where, "n_studies"].min() for where in (~of_power, of_power)]
     return "\n".join(
         [
+            f"{counts[0]:,} simulated studies for each null, {counts[1]:,} for each point of a power curve.",
+            "",
             *_markdown(header, rates),
             "",
             *_markdown(("test", "images", *(f"strength {strength:g}" for strength in strengths)), power),
