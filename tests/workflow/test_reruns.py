@@ -120,7 +120,9 @@ CONFIGURATIONS: dict[str, dict[str, object]] = {
     "`searchlight: distance`": {"searchlight": {"distance": "cosine"}},
     "`projection`": {"projection": "nsdcode"},
     "`comparisons`": {
-        "comparisons": {"caption": {"contrasts": [["caption", "random"]], "correction": "holm", "equivalence_bound": 0.1}}
+        "comparisons": {
+            "caption": {"contrasts": [["caption", "random"]], "correction": "holm", "equivalence_bound": 0.1}
+        }
     },
     "`as_released`": {"as_released": True},
     "`confidence`": {"confidence": 0.9},
