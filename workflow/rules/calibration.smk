@@ -3,16 +3,6 @@
 Needs: nothing. Makes: results/calibration, results/tables/calibration.*, results/figures/calibration.*.
 """
 
-# Studies of one job. A run that is stopped loses those of the jobs that were at work.
-STUDIES_PER_BLOCK = 50
-
-
-def calibration_block(wildcards):
-    """Numbers of the first study of a block, and how many there are in it."""
-    n = n_studies(wildcards.scenario, STUDY.config["calibration"]["studies"])
-    first = STUDIES_PER_BLOCK * (int(wildcards.block) - 1) + 1
-    return {"first": first, "count": min(STUDIES_PER_BLOCK, n - first + 1)}
-
 
 rule simulate_studies:
     """Studies with the structure of NSD and a known truth, and what the tests say of them."""
@@ -46,24 +36,10 @@ rule simulate_studies:
         "../../scripts/simulate_studies.py"
 
 
-CALIBRATION_BLOCKS = [
-    f"results/calibration/blocks/{scenario}_block-{block:04d}.tsv"
-    for scenario in SCENARIOS
-    for block in range(
-        1,
-        1
-        + math.ceil(
-            n_studies(scenario, STUDY.config["calibration"]["studies"])
-            / STUDIES_PER_BLOCK
-        ),
-    )
-]
-
-
 rule tabulate_calibration:
     """How often each test errs, each interval covers, and each effect is found."""
     input:
-        blocks=CALIBRATION_BLOCKS,
+        blocks=calibration_blocks(),
     output:
         table="results/tables/calibration.tsv",
         markdown="results/tables/calibration.md",

@@ -399,6 +399,29 @@ CEILING_MB = (
 ) * (2 / 2**20)
 
 
+# Studies of one job. A run that is stopped loses those of the jobs that were at work.
+STUDIES_PER_BLOCK = 50
+
+
+def calibration_block(wildcards):
+    """Numbers of the first study of a block, and how many there are in it."""
+    n = n_studies(wildcards.scenario, STUDY.config["calibration"]["studies"])
+    first = STUDIES_PER_BLOCK * (int(wildcards.block) - 1) + 1
+    return {"first": first, "count": min(STUDIES_PER_BLOCK, n - first + 1)}
+
+
+def calibration_blocks():
+    """Files of all blocks of simulated studies."""
+    studies = STUDY.config["calibration"]["studies"]
+    return [
+        f"results/calibration/blocks/{scenario}_block-{block:04d}.tsv"
+        for scenario in SCENARIOS
+        for block in range(
+            1, 1 + math.ceil(n_studies(scenario, studies) / STUDIES_PER_BLOCK)
+        )
+    ]
+
+
 OWN_COPY = "config key local: nsd (docs/real-nsd.md lists what must be there)"
 
 
