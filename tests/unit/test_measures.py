@@ -215,7 +215,7 @@ def test_what_cannot_be_compared_is_named():
     for compare in (lambda: compare_rdms(x, x, "rho_a"), lambda: compare_each(x[None], x[None], "rho_a")):
         with pytest.raises(ValueError, match="measure 'rho_a' is not one of pearson, spearman, rho-a, tau-a"):
             compare()
-    with pytest.raises(ValueError, match=r"found 9 pairs, expected .* n \(n - 1\) / 2, such as 6 of 4"):
+    with pytest.raises(ValueError, match="no number of images has 9 pairs"):
         compare_rdms(x[1:], x[1:], "whitened-cosine")
     assert compare_rdms(x[1:], x[1:], "rho-a")[0] == pytest.approx(1)
 

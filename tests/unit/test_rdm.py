@@ -10,11 +10,11 @@ from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
 from capcortex.arrays import open_array, write_array
+from capcortex.rsa.measures import n_images_of
 from capcortex.rsa.rdm import (
     DISTANCES,
     compare_rdms,
     compare_sets,
-    n_images_of,
     n_pairs,
     pair_distances,
     rdms_of_sets,

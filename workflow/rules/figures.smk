@@ -58,58 +58,54 @@ rule plot_roi_rsa:
         "../../scripts/plot_roi_rsa.py"
 
 
-if STUDY.comparisons:
-
-    rule plot_model_comparisons:
-        """Differences of models in every region, on own and on shared images, and as released where that is asked for."""
-        input:
-            table=in_roi_space(rules.compare_models.output.table),
-            released=RELEASED_STATISTICS,
-        output:
-            pdf=report(
-                "results/figures/model-comparisons.pdf",
-                caption="../report/model-comparisons.rst",
-                category="Regions of interest",
-                labels={"figure": "Comparisons of models", "format": "PDF"},
-            ),
-            png=report(
-                "results/figures/model-comparisons.png",
-                caption="../report/model-comparisons.rst",
-                category="Regions of interest",
-                labels={"figure": "Comparisons of models", "format": "PNG"},
-            ),
-            tsv=report(
-                "results/figures/model-comparisons.tsv",
-                caption="../report/model-comparisons.rst",
-                category="Regions of interest",
-                labels={"figure": "Comparisons of models", "format": "numbers"},
-            ),
-        log:
-            "logs/plot_model_comparisons/plot_model_comparisons.log",
-        benchmark:
-            "benchmarks/plot_model_comparisons/plot_model_comparisons.tsv"
-        conda:
-            "../../envs/analysis.yaml"
-        threads: 1
-        resources:
-            mem_mb=1500,
-            runtime=10,
-            disk_mb=20,
-        params:
-            labels={
-                model: STUDY.model_row(model)["label"] for model in STUDY.model_names
-            },
-            rois=STUDY.config["rois"],
-            level=STUDY.config["false_discovery_rate"],
-            confidence=STUDY.config["confidence"],
-            space=STUDY.config["roi_space"],
-            source=STUDY.config["source"],
-            code=script_digest("plot_model_comparisons.py"),
-            provenance="results/provenance",
-        message:
-            "Figure: comparisons of models"
-        script:
-            "../../scripts/plot_model_comparisons.py"
+rule plot_model_comparisons:
+    """Differences of models in every region, on own and on shared images, and as released where that is asked for."""
+    input:
+        table=in_roi_space(rules.compare_models.output.table),
+        released=RELEASED_STATISTICS,
+    output:
+        pdf=report(
+            "results/figures/model-comparisons.pdf",
+            caption="../report/model-comparisons.rst",
+            category="Regions of interest",
+            labels={"figure": "Comparisons of models", "format": "PDF"},
+        ),
+        png=report(
+            "results/figures/model-comparisons.png",
+            caption="../report/model-comparisons.rst",
+            category="Regions of interest",
+            labels={"figure": "Comparisons of models", "format": "PNG"},
+        ),
+        tsv=report(
+            "results/figures/model-comparisons.tsv",
+            caption="../report/model-comparisons.rst",
+            category="Regions of interest",
+            labels={"figure": "Comparisons of models", "format": "numbers"},
+        ),
+    log:
+        "logs/plot_model_comparisons/plot_model_comparisons.log",
+    benchmark:
+        "benchmarks/plot_model_comparisons/plot_model_comparisons.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+        disk_mb=20,
+    params:
+        labels={model: STUDY.model_row(model)["label"] for model in STUDY.model_names},
+        rois=STUDY.config["rois"],
+        level=STUDY.config["false_discovery_rate"],
+        confidence=STUDY.config["confidence"],
+        space=STUDY.config["roi_space"],
+        source=STUDY.config["source"],
+        code=script_digest("plot_model_comparisons.py"),
+        provenance="results/provenance",
+    message:
+        "Figure: comparisons of models"
+    script:
+        "../../scripts/plot_model_comparisons.py"
 
 
 rule plot_rdms:

@@ -9,8 +9,7 @@ from scipy import stats
 
 from capcortex.inference.intervals import Interval
 from capcortex.inference.resampled import compare_defined, correlation_of_sums, distinct_rows, unit_spread
-from capcortex.rsa.measures import ROUNDING
-from capcortex.rsa.rdm import n_images_of
+from capcortex.rsa.measures import ROUNDING, n_images_of
 
 FACTORS = ("both", "subjects", "images")
 """What a bootstrap draws anew: subjects and images, subjects alone, images alone."""

@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from capcortex.inference.intervals import Interval, jackknife_interval, mean_interval
-from capcortex.rsa.measures import compare_rdms, standardised, why_no_zero
-from capcortex.rsa.rdm import n_images_of
+from capcortex.rsa.measures import compare_rdms, n_images_of, standardised, why_no_zero
 
 BETWEEN, RELEASED, REPEATS, NCSNR = "between-subjects", "released", "repeats", "ncsnr"
 

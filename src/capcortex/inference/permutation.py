@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from capcortex.inference.resampled import WHITENED, compare_defined, correlation_of_sums, unit_spread
 from capcortex.inference.tests import false_discovery_adjusted
-from capcortex.rsa.measures import ROUNDING, solve_pair_covariance, standardised
-from capcortex.rsa.rdm import n_images_of
+from capcortex.rsa.measures import ROUNDING, n_images_of, solve_pair_covariance, standardised
 
 PERMUTATION_COLUMNS = ["model", "roi", "subject", "r", "p", "n_permutations", "measure"]
 """Columns of a table with one permutation test for each model, region and subject."""

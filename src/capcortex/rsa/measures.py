@@ -22,6 +22,20 @@ ROUNDING = 1e-12
 """What is smaller than this, relative to the values it comes from, is taken for a rounding error of 0."""
 
 
+def n_images_of(pairs: int) -> int:
+    """Return the number of images that have so many pairs.
+
+    Raises
+    ------
+    ValueError
+        If no number of images has.
+    """
+    n_images = (1 + isqrt(1 + 8 * pairs)) // 2
+    if n_images * (n_images - 1) // 2 != pairs:
+        raise ValueError(f"no number of images has {pairs} pairs; expected the n (n - 1) / 2 pairs of a whole RDM")
+    return n_images
+
+
 def compare_rdms(
     left: NDArray[np.floating], right: NDArray[np.floating], measure: str = "pearson"
 ) -> tuple[float, int]:
@@ -242,12 +256,7 @@ def _images_of_pairs(used: NDArray[np.bool_]) -> "csr_array":
     """Which images the pairs used are made of: 1 or 0, shape (n_used, n_images)."""
     from scipy.sparse import csr_array
 
-    n_images = (1 + isqrt(1 + 8 * used.size)) // 2
-    if n_images * (n_images - 1) // 2 != used.size:
-        raise ValueError(
-            f"found {used.size} pairs, expected the number of all pairs of n images, n (n - 1) / 2, such as "
-            f"{n_images * (n_images - 1) // 2} of {n_images}"
-        )
+    n_images = n_images_of(used.size)
     pairs = np.column_stack(np.triu_indices(n_images, k=1))[used]
     shape = (len(pairs), n_images)
     return csr_array((np.ones(pairs.size), pairs.ravel(), np.arange(0, pairs.size + 1, 2)), shape=shape)

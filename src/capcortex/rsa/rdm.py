@@ -3,7 +3,6 @@
 An RDM is kept as the vector of its pairs in row-major upper-triangle order, and never without the ids of its images.
 """
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -29,20 +28,6 @@ DISTANCES = ("correlation", "cosine", "euclidean", "absolute")
 def n_pairs(n_images: int) -> int:
     """Return the number of pairs of images: ``n (n - 1) / 2``."""
     return n_images * (n_images - 1) // 2
-
-
-def n_images_of(pairs: int) -> int:
-    """Return the number of images that have so many pairs; the inverse of `n_pairs`.
-
-    Raises
-    ------
-    ValueError
-        If no number of images has.
-    """
-    n_images = (1 + math.isqrt(1 + 8 * pairs)) // 2
-    if n_pairs(n_images) != pairs:
-        raise ValueError(f"no number of images has {pairs} pairs; expected the n (n - 1) / 2 pairs of a whole RDM")
-    return n_images
 
 
 def pair_distances(patterns: NDArray[np.floating], distance: str) -> NDArray[np.float64]:
