@@ -385,6 +385,18 @@ def test_crossnobis_is_of_the_repeats_and_b3_is_cautioned(tmp_path, rng, caplog,
     assert found["rdm_of_repeats"].attrs["distance"] == "correlation"
 
 
+def estimate_ceilings(paths, subjects, output):
+    """The registry of ceilings of regions written by `region_rdms`."""
+    script("estimate_roi_ceilings").main(
+        rois=paths,
+        of_ceilings=[str(Path(path).with_name("ceilings.nc")) for path in paths],
+        subjects=subjects,
+        measure="pearson",
+        ceilings=str(output),
+    )
+    return pd.read_csv(output, sep="\t")
+
+
 def test_scores_and_ceilings_go_on_without_a_subject_who_lacks_a_region(tmp_path, rng):
     subjects = ["subj01", "subj02", "subj03"]
     without_v2 = np.array([1, 1, 1, 1, 1, *[0] * 19])
@@ -400,6 +412,7 @@ def test_scores_and_ceilings_go_on_without_a_subject_who_lacks_a_region(tmp_path
         roi_rdms=paths,
         model="caption",
         subjects=subjects,
+        measure="pearson",
         scores=str(tmp_path / "scores.tsv"),
     )
     scores = pd.read_csv(tmp_path / "scores.tsv", sep="\t")
@@ -408,8 +421,14 @@ def test_scores_and_ceilings_go_on_without_a_subject_who_lacks_a_region(tmp_path
         "V2": ["subj01", "subj03"],
     }
     assert scores["r"].notna().all()
-    script("estimate_roi_ceilings").main(roi_rdms=paths, subjects=subjects, ceilings=str(tmp_path / "ceilings.tsv"))
-    ceilings = pd.read_csv(tmp_path / "ceilings.tsv", sep="\t")
+    registry = estimate_ceilings(paths, subjects, tmp_path / "ceilings.tsv")
+    for kind in ("released", "repeats", "ncsnr"):
+        here = registry[registry["kind"] == kind]
+        assert here.groupby("roi")["subject"].unique().map(list).to_dict() == {
+            "V1": subjects,
+            "V2": ["subj01", "subj03"],
+        }
+    ceilings = registry[registry["kind"] == "between-subjects"]
     assert set(ceilings.loc[ceilings["roi"] == "V1", "left_out"]) == {"nobody", *subjects}
     of_two = ceilings[ceilings["roi"] == "V2"]
     assert set(of_two["left_out"]) == {"nobody"} and set(of_two["subject"]) == {"subj01", "subj03"}
@@ -423,9 +442,7 @@ def test_scores_and_ceilings_go_on_without_a_subject_who_lacks_a_region(tmp_path
 def test_a_region_that_nobody_has_is_named_with_its_atlas(tmp_path, rng):
     paths = [str(region_rdms(tmp_path, rng, subject=subject)[0]) for subject in ("subj01", "subj02")]
     with pytest.raises(ValueError, match=r"region far of atlas areas: none of the subjects \(subj01, subj02\) has it"):
-        script("estimate_roi_ceilings").main(
-            roi_rdms=paths, subjects=["subj01", "subj02"], ceilings=str(tmp_path / "c.tsv")
-        )
+        estimate_ceilings(paths, ["subj01", "subj02"], tmp_path / "ceilings.tsv")
 
 
 # All of NSD's atlases, on the miniature

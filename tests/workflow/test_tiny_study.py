@@ -122,6 +122,7 @@ def test_captions_shifted_by_one_image_fail_the_check(tiny_study: Path, tmp_path
         roi_rdms=[str(results / f"rdms/rois/{subject}_space-fsaverage.nc") for subject in SUBJECTS],
         model="caption",
         subjects=SUBJECTS,
+        measure="pearson",
         scores=str(scores),
     )
     after = run_check(tiny_study, SUBJECTS, tmp_path / "check.tsv", scores={"caption": scores}, rdms={"caption": rdm})
