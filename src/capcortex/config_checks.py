@@ -133,6 +133,7 @@ def find_disagreements(
                     place = ("searchlight", "contrasts", position, member)
                     yield Problem(place, f"{text}; add it there, or leave the contrast out")
     yield from _find_measure_that_all_pairs_lack(config, sound)
+    yield from _find_obstacles_to_released_statistics(config, sound)
     yield from _find_obstacles_to_crossnobis(config, sound)
     if sound(("source",), ("local",)) and config["source"] == "local":
         if not config["local"]["nsd"]:
@@ -167,6 +168,18 @@ def _find_measure_that_all_pairs_lack(config: Mapping[str, Any], sound: Callable
             f"found {config['rdm_comparison']!r} with pairs: all, for which only Pearson's r is computed, "
             "in blocks of pairs that are never kept: choose pearson, or pairs: image_sets",
         )
+
+
+def _find_obstacles_to_released_statistics(config: Mapping[str, Any], sound: Callable[..., bool]) -> Iterator[Problem]:
+    if not sound(("as_released",)) or not config["as_released"]:
+        return
+    for key, released in (("rdm_comparison", "pearson"), ("brain_distance", "correlation")):
+        if sound((key,)) and config[key] != released:
+            yield Problem(
+                ("as_released",),
+                f"found true with {key}: {config[key]}, but the released code has {released} only: set {key} to {released}, or "
+                "as_released to false",
+            )
 
 
 def _find_obstacles_to_crossnobis(config: Mapping[str, Any], sound: Callable[..., bool]) -> Iterator[Problem]:

@@ -183,6 +183,13 @@ def test_released_statistics_by_scipy(study):
         np.testing.assert_allclose(pairs["p_released_adjusted"], stats.false_discovery_control(pairs["p_released"]))
 
 
+@pytest.mark.parametrize(("column", "value"), [("measure", "rho-a"), ("distance", "crossnobis")])
+def test_released_statistics_divide_no_other_measure_or_distance(study, column, value):
+    scores, ceilings, _ = study
+    with pytest.raises(ValueError, match=f"released statistics need scores of {column} .*, found {value}"):
+        tabulate_released_statistics(scores.assign(**{column: value}), ceilings, 0.95)
+
+
 def test_released_statistics_of_a_study_without_shared_images_are_an_empty_table(study):
     scores, ceilings, _ = study
     for there in (ceilings[ceilings["kind"] != "released"], ceilings.iloc[:0]):

@@ -215,14 +215,14 @@ def tabulate_repeats(
     rdms
         As for `tabulate_between`, each of shape (n_repeats, n_pairs).
     measure, distance
-        As for `tabulate_between`. Where the measure has no meaningful zero, Pearson's r is used: reliabilities need one.
+        As for `tabulate_between`. With a measure whose 0 does not mean unrelated Pearson's r is used: reliabilities need that.
 
     Returns
     -------
     DataFrame
         Columns `CEILING_COLUMNS`.
     """
-    if why_no_zero(measure, distance):
+    if why_no_zero(measure):
         measure = "pearson"
     rows = []
     for roi, sets in rdms.items():

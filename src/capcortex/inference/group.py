@@ -118,7 +118,7 @@ def add_tests_on_shared_images(table: pd.DataFrame, bootstrap: xr.Dataset, confi
 
 
 def leave_out_zero(table: pd.DataFrame) -> pd.DataFrame:
-    """Take tests against 0, and ratios to the ceiling, out of a group table whose measure has no meaningful zero.
+    """Take tests against 0, and ratios to the ceiling, out of a group table whose measure is not 0 for unrelated RDMs.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def leave_out_zero(table: pd.DataFrame) -> pd.DataFrame:
         The same, with tests and ratios NaN and the reason in ``test_left_out`` and ``ratio_left_out``, where
         `capcortex.rsa.measures.why_no_zero` has one.
     """
-    reason = why_no_zero(table["measure"].iloc[0], table["distance"].iloc[0])
+    reason = why_no_zero(table["measure"].iloc[0])
     if not reason:
         return table
     left_out = table.assign(test_left_out=reason, ratio_left_out=reason)

@@ -38,10 +38,21 @@ def released_ratios(scores: pd.DataFrame, ceilings: pd.DataFrame) -> pd.DataFram
     -------
     DataFrame (roi and subject, model)
         A row for each region and subject who has it and a ceiling.
+
+    Raises
+    ------
+    ValueError
+        If scores and ceilings are of different measures or distances; that is not how the code was released.
     """
+    released = of_kind(ceilings, RELEASED)
+    for column in ("measure", "distance"):
+        left, right = set(scores[column]), set(released[column])
+        if right and left != right:
+            raise ValueError(
+                f"released statistics need scores of {column} {', '.join(sorted(right))}, found {', '.join(sorted(left))}"
+            )
     own = scores[~is_shared(scores["image_set"])]
     r = own.groupby(["roi", "subject", "model"], sort=False)["r"].mean().unstack("model")
-    released = of_kind(ceilings, RELEASED)
     ceiling = released[released["left_out"] == NOBODY].set_index(["roi", "subject"])["lower"]
     both = r.index.intersection(ceiling.index, sort=False)
     return r.loc[both].div(ceiling.loc[both], axis=0)[scores["model"].unique()]

@@ -58,9 +58,8 @@ def compare_rdms(
     the contrast of each pair, squared element by element. That is 4 on the diagonal, 1 for two pairs that share an image
     and 0 otherwise, so that ``V = 2 I + A A'`` with A (pair, image) 1 where an image belongs to a pair; undefined pairs are
     left out of both. By Woodbury's identity ``V^-1 = (I - A (2 I + A' A)^-1 A') / 2``, a solution of the size of the images.
-    Distances are compared with their zero, not with their mean. This has a meaning for unbiased, that is cross-validated,
-    distances: with others, which are all positive, even unrelated RDMs have a cosine far above 0, and
-    a model whose distances are all alike has a high one (see `why_no_zero`).
+    Distances are compared with their zero, not with their mean: where both sides are positive on average even unrelated RDMs
+    have a cosine far above 0, and a model whose distances are all alike has a high one (see `why_no_zero`).
 
     Distances that differ by less than rounding does (1e-12 of the largest) are ties.
 
@@ -200,18 +199,19 @@ def solve_pair_covariance(rdms: NDArray[np.float64], used: NDArray[np.bool_]) ->
     return (rdms - (incidence @ np.linalg.solve(inner, incidence.T @ rdms.T)).T) / 2
 
 
-def why_no_zero(measure: str, distance: str) -> str:
-    """Say why a measure of these brain distances cannot be tested against 0, nor divided by a ceiling; empty if it can.
+def why_no_zero(measure: str) -> str:
+    """Say why a measure cannot be tested against 0, nor divided by a ceiling; empty if it can.
+
+    The whitened cosine is 0 where a region tells no images apart, which cross-validated distances show without bias. It is not 0
+    for an unrelated model: where a region tells images apart its distances are positive on average, as a model's are.
 
     Parameters
     ----------
     measure
         One of `MEASURES`.
-    distance
-        Of the brain's RDMs, as in the attribute ``distance`` of their file.
     """
-    if measure == "whitened-cosine" and distance != "crossnobis":
-        return f"the whitened cosine has no meaningful zero with {distance} distances, which are not cross-validated"
+    if measure == "whitened-cosine":
+        return "0 of the whitened cosine means a region that tells no images apart, not a model that has nothing to do with it"
     return ""
 
 
