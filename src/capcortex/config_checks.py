@@ -132,6 +132,7 @@ def find_disagreements(
                 for text in find_unknown_name(model, mapped, "searchlight: models"):
                     place = ("searchlight", "contrasts", position, member)
                     yield Problem(place, f"{text}; add it there, or leave the contrast out")
+    yield from _find_odd_families(config["comparisons"] if sound(("comparisons",)) else {})
     yield from _find_measure_that_all_pairs_lack(config, sound)
     yield from _find_obstacles_to_released_statistics(config, sound)
     yield from _find_obstacles_to_crossnobis(config, sound)
@@ -158,6 +159,24 @@ def find_disagreements(
             # The miniature is made for all subjects of the table.
             of_all = tables["subjects_table"].set_index("subject")["sessions"].astype(int)
             yield from _find_impossible_numbers(config, rows.astype(int), of_all, sound)
+
+
+def _find_odd_families(families: Mapping[Any, Any]) -> Iterator[Problem]:
+    for name, family in families.items():
+        # YAML reads yes and 2024 as a truth value and a number.
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", str(name)) or not isinstance(name, str):
+            yield Problem(
+                ("comparisons", str(name)),
+                f"found a family named {name!r}, expected a name of letters, digits and hyphens that begins with a letter",
+            )
+        seen: set[frozenset[str]] = set()
+        for position, pair in enumerate(family["contrasts"]):
+            if frozenset(pair) in seen:
+                yield Problem(
+                    ("comparisons", str(name), "contrasts", position),
+                    f"{' and '.join(pair)} are compared twice; the other way round is the same test: leave one out",
+                )
+            seen.add(frozenset(pair))
 
 
 def _find_measure_that_all_pairs_lack(config: Mapping[str, Any], sound: Callable[..., bool]) -> Iterator[Problem]:

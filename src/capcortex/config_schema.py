@@ -183,7 +183,9 @@ def _unknown_key(
         )
         here = f"in {describe_path(path[:-1])}" if path[1:] else "at the top level"
         return f"unknown key {here}; it is known as {places}"
-    near = max(known, key=lambda other: (_likeness(str(path[-1]), other[-1]), other[:-1] == path[:-1]))
+    # In a family, whose name is the user's, only the keys of families can be meant.
+    families = [other for other in known if len(other) == len(path) > 2 and other[: len(path) - 2] == path[:-2]]
+    near = max(families or known, key=lambda other: (_likeness(str(path[-1]), other[-1]), other[:-1] == path[:-1]))
     return (
         f"unknown key; the nearest known key is {describe_path(near)!r} "
         f"({DOCUMENTATION} explains every key of version {version})"

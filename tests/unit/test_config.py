@@ -582,12 +582,35 @@ def test_comparisons_of_models_that_are_not_used_are_left_out_and_counted(config
             {"corection": "holm"},
             "comparisons: mine: corection: unknown key; the nearest known key is 'comparisons: <family>",
         ),
+        (
+            {"contrast": [["caption", "random"]]},
+            "comparisons: mine: contrast: unknown key; the nearest known key is 'comparisons: <",
+        ),
         ([["caption", "random"]], "comparisons: mine: found [['caption', 'random']], expected a mapping"),
     ],
 )
 def test_slips_in_a_family_are_named(config, family, said):
     lines = errors_of(config | {"comparisons": {"mine": family}})
     assert any(line.startswith(f"config: {said}") for line in lines), lines
+
+
+def test_odd_names_and_mirrored_contrasts_of_families_are_refused(config):
+    family = {"contrasts": [["caption", "random"]], "correction": "holm", "equivalence_bound": None}
+    for name in (2024, True, "a b", "n/a", ""):
+        (line,) = errors_of(config | {"comparisons": {name: family}})
+        assert line.startswith(
+            f"config: comparisons: {name}: found a family named {name!r}, expected a name of letters"
+        )
+    mirrored = family | {"contrasts": [["caption", "random"], ["caption", "categories"], ["random", "caption"]]}
+    (line,) = errors_of(config | {"comparisons": {"mine": mirrored}})
+    assert line.startswith("config: comparisons: mine: contrasts: item 3: random and caption are compared twice")
+
+
+@pytest.mark.parametrize(("key", "value"), [("rdm_comparison", "rho-a"), ("brain_distance", "cosine")])
+def test_only_what_was_released_is_as_released(config, key, value):
+    assert load_study(config | {"as_released": True}, ROOT).config["as_released"]
+    (line,) = errors_of(config | {"as_released": True, key: value})
+    assert line.startswith(f"config: as_released: found true with {key}: {value}, but the released code has ")
 
 
 def test_contrasts_need_their_models(config):

@@ -21,7 +21,13 @@ def tables(rng: np.random.Generator, bound: float = np.nan, rois=ROIS) -> tuple[
         for model, minus in CONTRASTS:
             numbers = dict(zip(COMPARISON_COLUMNS, rng.uniform(-0.2, 0.2, len(COMPARISON_COLUMNS)), strict=True))
             names = {"family": "all", "roi": roi, "model": model, "minus": minus, "measure": "pearson"}
-            facts = {"correction": "holm", "n_tests": 4, "test_left_out": "", "equivalence_bound": bound}
+            facts = {
+                "correction": "holm",
+                "n_tests": 4,
+                "test_left_out": "",
+                "shared_left_out": "",
+                "equivalence_bound": bound,
+            }
             p = {
                 "p_adjusted": 0.04,
                 "p_shared_adjusted": 0.06,
@@ -94,30 +100,49 @@ def test_released_contrasts_have_the_sign_of_the_families(rng) -> None:
     ]
 
 
-def test_the_axis_of_ratios_is_cut_and_the_note_says_so(rng) -> None:
+def test_the_axis_of_ratios_is_cut_and_what_lies_beyond_is_an_arrow(rng) -> None:
     table, released = tables(rng)
-    assert "beyond the lower panels" not in note(draw(table, released))
+    assert signs(draw(table, released), "released: early", ">") == 0
     released.loc[0, "value"] = 80.0
     figure = draw(table, released)
-    limits = panel(figure, "released: early").get_xlim()
-    assert limits[1] < 2 * RATIO_AXIS[1] and "beyond the lower panels" in note(figure)
+    assert panel(figure, "released: early").get_xlim()[1] < 2 * RATIO_AXIS[1]
+    assert signs(figure, "released: early", ">") == 2  # unpaired and paired
+    assert "beyond the axis: see the numbers" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_equivalence_is_said_in_words_with_its_places(rng) -> None:
-    table, _ = tables(rng, bound=0.1)
-    figure = draw(table)
-    said = note(figure)
-    assert "differ by less than the bound: caption − words in early, categories − caption in early." in said
-    assert "ventral" not in said.split("bound:")[1]
-    assert len(panel(figure, "difference: early").collections) == len(CONTRASTS)
-    assert "bound" not in note(draw(tables(rng)[0].assign(p_equivalence_adjusted=np.nan)))
+def signs(figure: Figure, label: str, marker: object) -> int:
+    return sum(line.get_marker() == marker for line in panel(figure, label).get_lines())
+
+
+def test_equivalence_is_marked_where_it_was_shown_and_its_bound_is_grey(rng) -> None:
+    figure = draw(tables(rng, bound=0.1)[0])
+    assert [signs(figure, f"difference: {roi}", "s") for roi in ROIS] == [len(CONTRASTS), 0]
+    assert len(panel(figure, "difference: ventral").collections) == len(CONTRASTS)
+    without = draw(tables(rng)[0].assign(p_equivalence_adjusted=np.nan))
+    assert not panel(without, "difference: early").collections
+    assert not any("bound" in text.get_text() for text in without.legends[0].get_texts())
+
+
+def test_names_of_families_stand_with_their_contrasts_where_there_are_several(rng) -> None:
+    table, _ = tables(rng)
+    figure = draw(pd.concat([table, table.assign(family="again")], ignore_index=True))
+    names = [text.get_text() for text in panel(figure, "difference: early").get_yticklabels()]
+    assert names[0] == "Captions − Words\n(all)" and names[2] == "Captions − Words\n(again)"
+
+
+def test_nothing_as_released_is_said_and_draws_no_panel(rng) -> None:
+    table, released = tables(rng)
+    figure = draw(table, released.iloc[:0])
+    assert [axes.get_label() for axes in figure.axes] == [f"difference: {roi}" for roi in ROIS]
+    assert "Nothing as released" in note(figure)
+    assert not any("released" in text.get_text() for text in figure.legends[0].get_texts())
 
 
 def test_what_was_not_tested_is_said(rng) -> None:
     table, _ = tables(rng)
     table.loc[table["roi"] == "early", "test_left_out"] = "r is not defined on the own images of subj03"
     table.loc[table["roi"] == "early", ["difference_low", "difference_high", "p_adjusted"]] = np.nan
-    assert "No test: r is not defined on the own images of subj03." in note(draw(table))
+    assert "No test on own images in early: r is not defined on the own images of subj03." in note(draw(table))
 
 
 @pytest.mark.parametrize("n", [1, 7, 15])

@@ -57,6 +57,17 @@ OFFSETS = {"own images": -0.17, "shared images": 0.17, "released, unpaired": -0.
 BAND: dict[str, Any] = {"color": "0.9", "linewidth": 0, "zorder": 0}
 SIGNIFICANT: dict[str, Any] = {"marker": (6, 2, 0), "markersize": 4, "markeredgewidth": 0.8, "clip_on": False}
 
+EQUIVALENT: dict[str, Any] = {
+    "linestyle": "",
+    "color": "0.3",
+    "marker": "s",
+    "markersize": 3.5,
+    "markerfacecolor": "none",
+    "markeredgewidth": 0.8,
+    "clip_on": False,
+}
+BEYOND: dict[str, Any] = {"linestyle": "", "markersize": 4, "markeredgewidth": 0, "clip_on": False}
+
 # Sizes on the page in inches.
 LINE, TITLE, EDGE, GAP, AXIS, BETWEEN = 0.34, 0.28, 0.1, 0.14, 0.5, 0.15
 PANEL_WIDTH, LETTER, NOTE_LINE, LEGEND_LINE = 1.3, 0.062, 0.13, 0.18
@@ -133,23 +144,23 @@ def draw_comparisons(
     """
     numbers = plotted_numbers(table, released)
     contrasts = list(dict.fromkeys(zip(table["family"], table["model"], table["minus"], strict=True)))
-    names = [f"{labels[model]} − {labels[minus]}" for _, model, minus in contrasts]
-    left = 0.3 + LETTER * max(map(len, names))
+    several = table["family"].nunique() > 1
+    names = [
+        f"{labels[model]} − {labels[minus]}" + (f"\n({family})" if several else "")
+        for family, model, minus in contrasts
+    ]
+    left = 0.3 + LETTER * max(len(line) for name in names for line in name.split("\n"))
     columns = min(len(rois), REGIONS_PER_ROW)
     width = max(left + columns * (PANEL_WIDTH + GAP), 7.5)
     panel_width = (width - left - EDGE) / columns - GAP
+    there = numbers[numbers["value"].notna()]
     kinds = {"difference": ["own images", "shared images"]}
-    if released is not None:
+    if there["mark"].str.startswith("released").any():
         kinds["released"] = ["released, unpaired", "released, paired"]
-    bands = table["equivalence_bound"].notna().any()
-    handles = [_handle(mark) for marks in kinds.values() for mark in marks]
-    handles.append(Line2D([], [], linestyle="", color="0.3", label=f"adjusted p < {level:g}", **SIGNIFICANT))
-    if bands:
-        handles.append(Patch(label="differences that count as none", **BAND))
-    sentences = _note(table, space, confidence, level)
-    cut = numbers.loc[numbers["mark"].str.startswith("released"), ["value", "low", "high"]].to_numpy(float)
-    if (np.abs(cut[np.isfinite(cut)]) > RATIO_AXIS[1]).any():
-        sentences += " Ratios and intervals that reach beyond the lower panels are in the table of numbers."
+    handles = _handles(numbers, table, level)
+    sentences = _note(table, space, confidence)
+    if released is not None and "released" not in kinds:
+        sentences += " Nothing as released: no subject has a ceiling on shared images."
     note = textwrap.wrap(sentences, int(14.5 * (width - 2.6)))
     legend_columns = max(int((width - EDGE) / 3.0), 1)
     legend_height = LEGEND_LINE * -(-len(handles) // legend_columns)
@@ -166,12 +177,13 @@ def draw_comparisons(
             for column, roi in enumerate(rois[start : start + columns]):
                 corner = (left + column * (panel_width + GAP), top - TITLE - panel_height)
                 axes = add_panel(figure, f"{kind}: {roi}", (*corner, panel_width, panel_height))
+                axes.set_xlim(limits)
                 _draw_panel(axes, numbers[numbers["roi"] == roi], contrasts, marks, level)
                 if kind == "difference":
-                    _draw_bands(axes, table[table["roi"] == roi], contrasts)
+                    _draw_equivalence(axes, table[table["roi"] == roi], contrasts, level)
                 axes.set(xlim=limits, ylim=(len(contrasts) - 0.5, -0.5), yticks=range(len(contrasts)))
                 axes.set_title(roi, pad=4)
-                axes.locator_params(axis="x", nbins=4)
+                axes.locator_params(axis="x", nbins=3)
                 axes.tick_params(left=False)
                 axes.set_yticklabels(names if column == 0 else [])
                 if column == 0:
@@ -195,8 +207,24 @@ def draw_comparisons(
     return figure
 
 
-def _handle(mark: str) -> Artist:
-    return Line2D([], [], color=COLOURS[mark], marker="o", markersize=4, linewidth=1.3, label=MEANINGS[mark])
+def _handles(numbers: pd.DataFrame, table: pd.DataFrame, level: float) -> list[Artist]:
+    """Legend of what is drawn, and of nothing else."""
+    there = set(numbers.loc[numbers["value"].notna(), "mark"])
+    handles: list[Artist] = [
+        Line2D([], [], color=COLOURS[mark], marker="o", markersize=4, linewidth=1.3, label=MEANINGS[mark])
+        for mark in MARKS
+        if mark in there
+    ]
+    if (numbers["p_adjusted"] < level).any():
+        handles.append(Line2D([], [], linestyle="", color="0.3", label=f"adjusted p < {level:g}", **SIGNIFICANT))
+    if (table["p_equivalence_adjusted"] < level).any():
+        handles.append(Line2D([], [], label=f"lies within the bound, adjusted p < {level:g}", **EQUIVALENT))
+    if table["equivalence_bound"].notna().any():
+        handles.append(Patch(label="differences that count as none", **BAND))
+    values = numbers.loc[numbers["mark"].str.startswith("released"), "value"].abs()
+    if (values > RATIO_AXIS[1]).any():
+        handles.append(Line2D([], [], color="0.3", marker=">", label="beyond the axis: see the numbers", **BEYOND))
+    return handles
 
 
 def _draw_panel(axes: Axes, numbers: pd.DataFrame, contrasts: list[tuple], marks: list[str], level: float) -> None:
@@ -208,15 +236,22 @@ def _draw_panel(axes: Axes, numbers: pd.DataFrame, contrasts: list[tuple], marks
             y = at + OFFSETS[mark]
             axes.plot([row["low"], row["high"]], [y, y], color=COLOURS[mark], linewidth=1.3, solid_capstyle="butt")
             axes.plot(row["value"], y, color=COLOURS[mark], marker="o", markersize=3.6)
+            low, high = axes.get_xlim()
+            if row["value"] < low or row["value"] > high:
+                end, arrow = (low, "<") if row["value"] < low else (high, ">")
+                axes.plot(end, y, color=COLOURS[mark], marker=arrow, **BEYOND)
             if row["p_adjusted"] < level:
                 axes.plot(1.0, y, transform=axes.get_yaxis_transform(), color=COLOURS[mark], **SIGNIFICANT)
 
 
-def _draw_bands(axes: Axes, table: pd.DataFrame, contrasts: list[tuple]) -> None:
-    bounds = table.set_index(["family", "model", "minus"])["equivalence_bound"]
+def _draw_equivalence(axes: Axes, table: pd.DataFrame, contrasts: list[tuple], level: float) -> None:
+    rows = table.set_index(["family", "model", "minus"])
     for at, contrast in enumerate(contrasts):
-        if np.isfinite(bounds[contrast]):
-            axes.fill_betweenx([at - 0.5, at + 0.5], -bounds[contrast], bounds[contrast], **BAND)
+        bound, p = rows.loc[contrast, ["equivalence_bound", "p_equivalence_adjusted"]]
+        if np.isfinite(bound):
+            axes.fill_betweenx([at - 0.5, at + 0.5], -bound, bound, **BAND)
+        if p < level:
+            axes.plot(1.0, at, transform=axes.get_yaxis_transform(), **EQUIVALENT)
 
 
 def _limits(numbers: pd.DataFrame, kind: str) -> tuple[float, float]:
@@ -228,16 +263,15 @@ def _limits(numbers: pd.DataFrame, kind: str) -> tuple[float, float]:
     return float(values.min() - 0.06 * extent), float(values.max() + 0.12 * extent)
 
 
-def _note(table: pd.DataFrame, space: str, confidence: float, level: float) -> str:
+def _note(table: pd.DataFrame, space: str, confidence: float) -> str:
     families = "; ".join(
-        f"{name}: {rows['n_tests'].iloc[0]} tests, {rows['correction'].iloc[0]}"
+        f"{name} ({rows['correction'].iloc[0]}, tests: {rows['n_tests'].iloc[0]})"
         for name, rows in table.groupby("family", sort=False)
     )
-    parts = [f"Regions in {space}. Intervals: {100 * confidence:g} %. Families ({families})."]
-    same = table[table["p_equivalence_adjusted"] < level]
-    if len(same):
-        where = ", ".join(f"{row.model} − {row.minus} in {row.roi}" for row in same.itertuples())
-        parts.append(f"Shown to differ by less than the bound: {where}.")
-    reasons = table["test_left_out"].replace("", np.nan).dropna().unique()
-    parts += [f"No test: {reason}." for reason in reasons]
+    parts = [f"Regions in {space}. Intervals: {100 * confidence:g} %. Families: {families}."]
+    for column, images in (("test_left_out", "own"), ("shared_left_out", "shared")):
+        reasons = table[column].replace("", np.nan).dropna()
+        for reason, rows in table.loc[reasons.index].groupby(column, sort=False):
+            where = "" if len(rows) == len(table) else f" in {', '.join(rows['roi'].unique())}"
+            parts.append(f"No test on {images} images{where}: {reason}.")
     return " ".join(parts)

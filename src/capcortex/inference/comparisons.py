@@ -1,7 +1,7 @@
 """Comparisons of models, paired by subject, in the families of tests that the config declares.
 
-Each comparison is tested three times: for other people, by a paired t-test and by sign flips on each subject's own images, and
-for other people and other images, by the two-factor bootstrap on shared images. docs/calibration.md says which one to report.
+Each comparison is tested three times: by a paired t-test and by sign flips on each subject's own images, and by the bootstrap of
+subjects and images on the images that all saw. docs/calibration.md says what they claim, how often they err, and which to report.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ COMPARISON_COLUMNS = [
         "p_shared_adjusted",
     ),
     *("equivalence_bound", "p_equivalence", "p_equivalence_adjusted"),
-    *("correction", "n_tests", "test_left_out"),
+    *("correction", "n_tests", "test_left_out", "shared_left_out"),
 ]
 """Columns of `compare_models`."""
 
@@ -80,7 +80,7 @@ def compare_models(
         ``difference_shared`` is that on the shared images, with interval and test of the two-factor bootstrap. Where the family
         has a bound, ``p_equivalence`` is that of two one-sided t-tests of ``difference``. Columns ``_adjusted`` are corrected
         over the family's contrasts and regions, each kind of test by itself; ``n_tests`` counts them. A comparison that cannot be
-        made has NaN, and ``test_left_out`` says why.
+        made has NaN, and ``test_left_out`` says why; ``shared_left_out`` does for the shared images.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def _compare(differences: pd.Series, bound: float | None, confidence: float) -> 
     }
 
 
-def _compare_shared(bootstrap: xr.Dataset, model: str, minus: str, confidence: float) -> dict[str, float]:
+def _compare_shared(bootstrap: xr.Dataset, model: str, minus: str, confidence: float) -> dict[str, float | str]:
     models = bootstrap["model"].to_numpy()
     test = bootstrap_test(bootstrap, (models == model) * 1.0 - (models == minus), confidence)
     return {
@@ -137,4 +137,13 @@ def _compare_shared(bootstrap: xr.Dataset, model: str, minus: str, confidence: f
         "difference_shared_high": test.interval.high,
         "t_shared": test.t,
         "p_shared": test.p,
+        "shared_left_out": _why_not_on_shared(bootstrap) if np.isnan(test.p) else "",
     }
+
+
+def _why_not_on_shared(bootstrap: xr.Dataset) -> str:
+    if int(bootstrap["n_subjects"]) < 2:
+        return TOO_FEW
+    if not int(bootstrap["n_draws_used"]):
+        return "no image set that all subjects saw three times, or too few draws on which all scores are defined"
+    return "a score is not defined on shared image sets, or the difference does not vary"
