@@ -247,7 +247,7 @@ def _draw_panel(axes: Axes, numbers: pd.DataFrame, contrasts: list[tuple], marks
 def _draw_equivalence(axes: Axes, table: pd.DataFrame, contrasts: list[tuple], level: float) -> None:
     rows = table.set_index(["family", "model", "minus"])
     for at, contrast in enumerate(contrasts):
-        bound, p = rows.loc[contrast, ["equivalence_bound", "p_equivalence_adjusted"]]
+        bound, p = rows.loc[contrast, ["equivalence_bound", "p_equivalence_adjusted"]].to_numpy(float)
         if np.isfinite(bound):
             axes.fill_betweenx([at - 0.5, at + 0.5], -bound, bound, **BAND)
         if p < level:
