@@ -253,8 +253,9 @@ def _something_shared(images: np.random.Generator, rng: np.random.Generator) -> 
     """Estimate all intervals, where models differ and subjects agree."""
     scenes = draw_scenes(Design(), images)
     region = simulate_region(scenes, Region(), rng)
+    # What a model makes of an image goes with the image.
     left, right = (
-        simulate_model(scenes, Model(half, strength), rng) for half, strength in ((LEFT, STRENGTH), (RIGHT, WEAKER))
+        simulate_model(scenes, Model(half, strength), images) for half, strength in ((LEFT, STRENGTH), (RIGHT, WEAKER))
     )
     ceilings = _ceilings(region)
     own = [own_scores(region, model) for model in (left, right)]
@@ -340,7 +341,7 @@ def n_studies(scenario: str, studies: int) -> int:
 def generators(scenario: str, study: int, seed: int) -> tuple[np.random.Generator, np.random.Generator]:
     """Return the randomness of a study's images, and of everything else in it.
 
-    In the scenario ``same-images`` all studies have the same images: what varies is people alone.
+    In the scenario ``same-images`` all studies have the same images and models: what varies is people alone.
     """
     of_study = () if scenario == "same-images" else (study,)
     images = random_generator(seed, "calibration", scenario, "images", *of_study)
