@@ -69,6 +69,7 @@ def main(
         made_repeats = undefined_rdms(shared_sets, shared_labels, of_repeats)["rdm"].expand_dims(
             repeat=range(1, REPEATS + 1), axis=1
         )
+        made_others = made_repeats
         ceiling = np.nan
         if analysed:
             ceiling = region.mean_noise_ceiling(patterns[patterns.dims[1]].to_numpy())
@@ -79,7 +80,13 @@ def main(
             del patterns
             single = region.read_repeats(repeats)
             if single.shape[2] >= LEAST_UNITS:
-                made_repeats = rdms_of_repeats(single, shared_sets, shared_labels, of_repeats, what=repeats)
+                of_shared = single.sel(id73k=np.unique(shared_sets))
+                of_others = (of_shared.sum("repeat") - of_shared).transpose(*of_shared.dims) / (REPEATS - 1)
+                made_repeats, made_others = (
+                    rdms_of_repeats(each, shared_sets, shared_labels, of_repeats, what=repeats)
+                    for each in (of_shared, of_others)
+                )
+                del of_shared, of_others
             if crossnobis:
                 made = crossnobis_of_sets(single, sets, set_labels, seed=seed, subject=subject, what=repeats)
             del single
@@ -94,6 +101,7 @@ def main(
         for_ceilings = xr.Dataset(
             {
                 "rdm_of_repeats": made_repeats,
+                "rdm_of_other_repeats": made_others,
                 "rdm_all_shared": made_whole["rdm"][0].drop_vars("image_set").rename(pair="pair_all"),
                 "ncsnr_ceiling": ceiling,
             },

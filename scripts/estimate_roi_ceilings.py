@@ -38,6 +38,7 @@ def read_alike(paths: Sequence[str], subjects: Sequence[str], variables: list[st
 
 def main(
     *,
+    models: Mapping[str, str],
     rois: Sequence[str],
     of_ceilings: Sequence[str],
     subjects: Sequence[str],
@@ -45,7 +46,15 @@ def main(
     ceilings: str,
 ) -> None:
     rdms = read_alike(rois, subjects, ["rdm", "id73k", "image_set", "roi", "atlas", "analysed"], "id73k")
-    variables = ["rdm_of_repeats", "rdm_all_shared", "id73k_all_shared", "ncsnr_ceiling", "image_set", "roi"]
+    variables = [
+        "rdm_of_repeats",
+        "rdm_of_other_repeats",
+        "rdm_all_shared",
+        "id73k_all_shared",
+        "ncsnr_ceiling",
+        "image_set",
+        "roi",
+    ]
     others = read_alike(of_ceilings, subjects, variables, "id73k_all_shared")
     have = subjects_of_rois(rdms)
     labels = [str(label) for label in rdms[subjects[0]]["image_set"].to_numpy()]
@@ -63,13 +72,28 @@ def main(
     distance = rdms[subjects[0]]["rdm"].attrs["distance"]
     of_repeats = others[subjects[0]]["rdm_of_repeats"].attrs["distance"]
     n_shared = others[subjects[0]].sizes["image_all"]
+    between = collect_sets(rdms, "rdm")
+    of_models = []
+    for model, path in models.items():
+        with open_array(path, variables=["rdm", "image_set"]) as file:
+            defined = {label: np.isfinite(file["rdm"].sel(image_set=label).to_numpy()) for label in labels}
+        if not all(mask.all() for mask in defined.values()):
+            of_models.append(
+                tabulate_between(between, measure=measure, distance=distance, model=model, defined=defined)
+            )
     registry = join_ceilings(
         [
-            tabulate_between(collect_sets(rdms, "rdm"), measure=measure, distance=distance),
+            tabulate_between(between, measure=measure, distance=distance),
+            *of_models,
             tabulate_released(
                 collect(lambda roi, subject: others[subject]["rdm_all_shared"].sel(roi=roi)) if n_shared else {}
             ),
-            tabulate_repeats(collect_sets(others, "rdm_of_repeats"), measure=measure, distance=of_repeats),
+            tabulate_repeats(
+                collect_sets(others, "rdm_of_repeats"),
+                collect_sets(others, "rdm_of_other_repeats"),
+                measure=measure,
+                distance=of_repeats,
+            ),
             tabulate_ncsnr(collect(lambda roi, subject: others[subject]["ncsnr_ceiling"].sel(roi=roi))),
         ]
     )
@@ -79,6 +103,7 @@ def main(
 if __name__ == "__main__":
     with job(snakemake):
         main(
+            models=dict(zip(snakemake.params.models, snakemake.input.models, strict=True)),
             rois=list(snakemake.input.rois),
             of_ceilings=list(snakemake.input.of_ceilings),
             subjects=list(snakemake.params.subjects),

@@ -11,6 +11,7 @@ from scipy import stats
 from capcortex.inference.ceilings import (
     BETWEEN,
     CEILING_COLUMNS,
+    EVERY_MODEL,
     KINDS,
     NCSNR,
     RELEASED,
@@ -19,6 +20,7 @@ from capcortex.inference.ceilings import (
     between_subject_ceiling,
     ceiling_interval,
     join_ceilings,
+    of_kind,
     released_ceiling,
     repeat_ceiling,
     require_alike,
@@ -28,6 +30,7 @@ from capcortex.inference.ceilings import (
     tabulate_released,
     tabulate_repeats,
 )
+from capcortex.rsa.rdm import pair_distances
 
 SEED = st.integers(0, 2**32 - 1)
 
@@ -139,23 +142,53 @@ def test_released_ceiling_by_the_definition(rng):
     assert np.abs(found - between_subject_ceiling(rdms)[0]).max() > 1e-3
 
 
-def test_repeats_give_the_reliability_of_their_mean(rng):
-    # Three repeats x + e of variance 1 + v: r is 1 / (1 + v), the reliability of their mean 1 / (1 + v / 3).
-    n_pairs, v = 630 * 629 // 2, 2.0
-    truth = rng.normal(size=n_pairs)
-    repeats = truth + np.sqrt(v) * rng.normal(size=(3, n_pairs))
-    lower, upper = repeat_ceiling(repeats, "pearson")
-    assert lower == pytest.approx(1 / (1 + v / 3), abs=0.01)
-    assert upper == pytest.approx(stats.pearsonr(repeats.mean(axis=0), truth).statistic, abs=0.01)
-    again = truth + np.sqrt(v) * rng.normal(size=(3, n_pairs))
-    assert lower == pytest.approx(stats.pearsonr(repeats.mean(axis=0), again.mean(axis=0)).statistic, abs=0.01)
+@pytest.mark.parametrize("noise", [1.0, 2.0, 3.0])
+def test_repeats_give_the_reliability_of_the_rdm_of_averages(noise):
+    """Simulated betas: another measurement of the same subject, and the RDM without noise, agree as well as the ceiling says."""
+    rng = np.random.default_rng(1)
+    rows, singles = [], []
+    for _ in range(12):
+        signal = rng.normal(size=(60, 16)) @ rng.normal(size=(16, 120)) / 4
+        repeats = signal + noise * rng.normal(size=(6, *signal.shape))
+        single = np.array([pair_distances(each, "correlation") for each in repeats[:3]])
+        others = np.array(
+            [pair_distances(np.delete(repeats[:3], one, axis=0).mean(axis=0), "correlation") for one in range(3)]
+        )
+        average, again, truth = (
+            pair_distances(each, "correlation") for each in (repeats[:3].mean(axis=0), repeats[3:].mean(axis=0), signal)
+        )
+        true = stats.pearsonr(average, again).statistic, stats.pearsonr(average, truth).statistic
+        rows.append((*repeat_ceiling(single, others, "pearson"), *true))
+        singles.append(np.corrcoef(single)[np.triu_indices(3, k=1)].mean())
+    lower, upper, retest, noiseless = np.transpose(rows)
+    for found, true in ((lower, retest), (upper, noiseless)):
+        difference = found - true
+        # Within four standard errors, or 0.02: higher powers of the noise are left out.
+        assert abs(difference.mean()) < max(4 * difference.std(ddof=1) / np.sqrt(len(difference)), 0.02)
+    # Spearman-Brown's formula of single repeats, which knows the linear part of the noise only, is far too low.
+    r = np.mean(singles)
+    assert 3 * r / (1 + 2 * r) < retest.mean() - (0.05 if noise > 1 else 0)
 
 
-def test_repeats_that_disagree_have_no_upper_bound():
+def test_repeats_that_disagree_have_no_ceiling():
     one = np.arange(PAIRS, dtype=float)
-    lower, upper = repeat_ceiling(np.array([one, -one]), "pearson")
-    assert lower < 0 or np.isinf(lower)
-    assert np.isnan(upper)
+    assert np.isnan(repeat_ceiling(np.array([one, -one, one[::-1]]), np.array([one] * 3), "pearson")).all()
+
+
+def test_the_ceiling_of_a_model_is_on_the_pairs_that_it_defines(rng):
+    rdms = of_subjects(rng)
+    mask = rng.uniform(size=PAIRS) < 0.7
+    alike = {"measure": "pearson", "distance": "correlation"}
+    table = tabulate_between({"early": {"shared-001": rdms}}, **alike, model="categories", defined={"shared-001": mask})
+    assert set(table["pairs_of"]) == {"categories"} and set(table["n_pairs"]) == {mask.sum()}
+    assert set(table["n_images"]) == {10}
+    whole = table[table["left_out"] == "nobody"]
+    expected = between_subject_ceiling(np.array([rdm[mask] for rdm in rdms.values()]))
+    np.testing.assert_allclose(whole[["lower", "upper"]].to_numpy().T, expected)
+    every = tabulate_between({"early": {"shared-001": rdms}}, **alike)
+    registry = join_ceilings([every, table])
+    for model, wanted in ((EVERY_MODEL, every), ("caption", every), ("categories", table)):
+        pd.testing.assert_frame_equal(of_kind(registry, BETWEEN, model).reset_index(drop=True), wanted)
 
 
 def test_registry_says_what_each_ceiling_is(rng):
@@ -165,7 +198,7 @@ def test_registry_says_what_each_ceiling_is(rng):
         [
             tabulate_between(sets, measure="spearman", distance="cosine"),
             tabulate_released({roi: of_sets["shared-001"] for roi, of_sets in sets.items()}),
-            tabulate_repeats(repeats, measure="spearman", distance="cosine"),
+            tabulate_repeats(repeats, repeats, measure="spearman", distance="cosine"),
             tabulate_ncsnr({"early": dict(zip(SUBJECTS, (0.1, 0.2, 0.3, 0.4), strict=True))}),
         ]
     )
@@ -195,10 +228,10 @@ def test_registry_says_what_each_ceiling_is(rng):
 
 def test_reliability_of_a_measure_without_a_zero_is_pearsons(rng):
     rdms = {"early": {"shared-001": of_subjects(rng, 3)}}
-    table = tabulate_repeats(rdms, measure="whitened-cosine", distance="correlation")
+    table = tabulate_repeats(rdms, rdms, measure="whitened-cosine", distance="correlation")
     assert set(table["measure"]) == {"pearson"}
     np.testing.assert_allclose(
-        table["lower"], tabulate_repeats(rdms, measure="pearson", distance="correlation")["lower"]
+        table["lower"], tabulate_repeats(rdms, rdms, measure="pearson", distance="correlation")["lower"]
     )
 
 

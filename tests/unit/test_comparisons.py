@@ -12,7 +12,7 @@ from capcortex.inference.bootstrap import bootstrap_subjects_and_images, bootstr
 from capcortex.inference.ceilings import join_ceilings, tabulate_between, tabulate_released
 from capcortex.inference.comparisons import COMPARISON_COLUMNS, Family, compare_models
 from capcortex.inference.released import RELEASED_COLUMNS, tabulate_released_statistics
-from capcortex.inference.tests import TOO_FEW, false_discovery_adjusted, holm_adjusted, sign_flip
+from capcortex.inference.tests import TOO_FEW, false_discovery_adjusted, holm_adjusted, sign_flip, sign_flip_p
 from capcortex.rsa.rdm import SCORE_COLUMNS, compare_rdms
 
 SUBJECTS = [f"subj{number:02d}" for number in range(1, 9)]
@@ -96,8 +96,13 @@ def test_each_family_is_corrected_by_itself_in_its_own_way(study):
     for name, correct in (("caption", holm_adjusted), ("rest", false_discovery_adjusted)):
         rows = table[table["family"] == name]
         assert (rows["n_tests"] == len(rows)).all()
-        for test in ("p", "p_sign_flip", "p_shared", "p_equivalence"):
+        for test in ("p", "p_shared", "p_equivalence"):
             np.testing.assert_allclose(rows[f"{test}_adjusted"], correct(rows[test]))
+        differences = [
+            means_of(scores, row.roi, row.model) - means_of(scores, row.roi, row.minus) for row in rows.itertuples()
+        ]
+        np.testing.assert_allclose(rows["p_sign_flip_adjusted"], sign_flip_p(np.column_stack(differences)))
+        assert (rows["p_sign_flip_adjusted"] >= rows["p_sign_flip"]).all()
     alone = compare_models(scores, bootstrap, {"rest": FAMILIES["rest"]}, 0.95)
     pd.testing.assert_frame_equal(alone, table[table["family"] == "rest"].reset_index(drop=True))
 
@@ -126,6 +131,30 @@ def test_order_of_rows_changes_nothing_and_swapped_models_change_signs(study):
     np.testing.assert_allclose(back[same].to_numpy(float), table[same].to_numpy(float))
     np.testing.assert_allclose(back[["difference", "t_shared"]], -table[["difference", "t_shared"]])
     np.testing.assert_allclose(back["difference_low"], -table["difference_high"])
+
+
+def test_models_are_compared_on_the_sets_that_both_define(study):
+    scores, _, bootstrap = study
+    lost = (scores["image_set"] == "subj01-001") & (scores["model"] == "words") & (scores["roi"] == "early")
+    table = compare_models(scores.assign(r=scores["r"].mask(lost)), bootstrap, FAMILIES, 0.95)
+    found = table.set_index(["model", "minus", "roi"]).loc[("caption", "words", "early"), "difference"]
+    left, right = (means_of(scores, "early", model) for model in ("caption", "words"))
+    only = scores[(scores["image_set"] == "subj01-002") & (scores["roi"] == "early")].set_index("model")["r"]
+    expected = np.append((left - right)[1:], only["caption"] - only["words"]).mean()
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("step", [0.0, 1e-17, 1e-10])
+def test_models_that_do_not_differ_have_no_test_and_a_reason(study, step):
+    scores, _, bootstrap = study
+    caption = scores["model"] == "caption"
+    own = ~scores["image_set"].str.startswith("shared")
+    scores.loc[scores["model"] == "words", "r"] = scores.loc[caption, "r"].to_numpy() + step * own[caption].to_numpy()
+    table = compare_models(scores, bootstrap, FAMILIES, 0.95)
+    same = (table["model"] == "caption") & (table["minus"] == "words")
+    assert (table.loc[same, "test_left_out"] == "the models do not differ by more than rounding").all()
+    assert table.loc[same, ["t", "p", "p_sign_flip", "p_equivalence", "p_adjusted"]].isna().all(axis=None)
+    assert (table.loc[~same, "test_left_out"] == "").all()
 
 
 @pytest.mark.filterwarnings("error")

@@ -40,7 +40,7 @@ def study(
     labels = dict(list(MODELS.items())[:n_models])
     subjects = SUBJECTS[:n_subjects]
     rows = [
-        (model, name, subject, image_set, random.uniform(*BOUNDS), 45, "pearson", "correlation")
+        (model, name, subject, image_set, random.uniform(*BOUNDS), 406, "pearson", "correlation")
         for model in labels
         for name in ROIS
         for subject in subjects

@@ -8,6 +8,7 @@ from scipy import stats
 from capcortex.inference.ceilings import (
     BETWEEN,
     CEILING_COLUMNS,
+    EVERY_MODEL,
     NOBODY,
     between_subject_ceiling,
     ceiling_interval,
@@ -45,7 +46,20 @@ def ceilings_of(lower, upper=None, roi="early", *, subjects=SUBJECTS, without=No
         present = [i for i, subject in enumerate(subjects) if subject != left_out]
         lows = (without or {}).get(left_out, [lower[i] for i in present])
         rows += [
-            (BETWEEN, roi, label, 100, measure, "correlation", left_out, subjects[i], low + step, upper[i] + step)
+            (
+                BETWEEN,
+                roi,
+                label,
+                100,
+                EVERY_MODEL,
+                4950,
+                measure,
+                "correlation",
+                left_out,
+                subjects[i],
+                low + step,
+                upper[i] + step,
+            )
             for label, step in (("shared-001", -0.02), ("shared-002", 0.02))
             for i, low in zip(present, lows, strict=True)
         ]

@@ -388,6 +388,7 @@ def test_crossnobis_is_of_the_repeats_and_b3_is_cautioned(tmp_path, rng, caplog,
 def estimate_ceilings(paths, subjects, output):
     """The registry of ceilings of regions written by `region_rdms`."""
     script("estimate_roi_ceilings").main(
+        models={"caption": str(output.with_name("model.nc"))},
         rois=paths,
         of_ceilings=[str(Path(path).with_name("ceilings.nc")) for path in paths],
         subjects=subjects,

@@ -235,6 +235,8 @@ rule estimate_roi_ceilings:
     """Every kind of noise ceiling of the regions: between subjects, as released, over repeats, and of single units."""
     input:
         rois=every_subject(rules.compute_roi_rdm.output.rdm),
+        # Which pairs of images each of them defines.
+        models=every_model(rules.compute_model_rdm.output.rdm),
         of_ceilings=every_subject(rules.compute_roi_rdm.output.ceilings),
     output:
         ceilings="results/ceilings/rois_space-{space}.tsv",
@@ -252,6 +254,7 @@ rule estimate_roi_ceilings:
         disk_mb=10,
     params:
         subjects=STUDY.subject_names,
+        models=STUDY.model_names,
         measure=STUDY.config["rdm_comparison"],
         code=script_digest("estimate_roi_ceilings.py"),
         provenance="results/provenance",

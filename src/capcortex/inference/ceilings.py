@@ -23,13 +23,14 @@ KINDS = {
 """What each kind of ceiling is."""
 
 CEILING_COLUMNS = [
-    *("kind", "roi", "image_set", "n_images", "measure", "distance"),
+    *("kind", "roi", "image_set", "n_images", "pairs_of", "n_pairs", "measure", "distance"),
     *("left_out", "subject", "lower", "upper"),
 ]
-"""Columns of the registry. ``left_out``: the subject without whom the row was computed, from which intervals are made."""
+"""Columns of the registry. ``pairs_of``: `EVERY_MODEL`, or the model that defines only these ``n_pairs`` of an image set.
+``left_out``: the subject without whom the row was computed, from which intervals are made."""
 
 SUMMARY_COLUMNS = [
-    *("kind", "roi", "images", "n_images", "measure", "distance", "n_subjects"),
+    *("kind", "roi", "pairs_of", "images", "n_images", "measure", "distance", "n_subjects"),
     *(f"{bound}{end}" for bound in ("lower", "upper") for end in ("", "_low", "_high")),
     *("interval", "meaning"),
 ]
@@ -39,11 +40,14 @@ NOBODY = "nobody"
 SHARED = "shared-"
 BOUNDS = ("lower", "upper")
 ALL_IMAGES = "all"
+EVERY_MODEL = "every model"
 
 
-def of_kind(ceilings: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Rows of one kind."""
-    return ceilings[ceilings["kind"] == kind]
+def of_kind(ceilings: pd.DataFrame, kind: str, model: str = EVERY_MODEL) -> pd.DataFrame:
+    """Rows of one kind: those on the pairs of a model that does not define all, or else those for every model."""
+    rows = ceilings[ceilings["kind"] == kind]
+    of_model = rows["pairs_of"] == model
+    return rows[of_model if of_model.any() else rows["pairs_of"] == EVERY_MODEL]
 
 
 def between_subject_ceiling(
@@ -110,36 +114,54 @@ def released_ceiling(rdms: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.array([compare_rdms(own, (total - own) / (len(vectors) - 1))[0] for own in vectors])
 
 
-def repeat_ceiling(rdms: NDArray[np.floating], measure: str) -> tuple[float, float]:
-    """Agreement of a subject's RDM with itself, from the RDMs of single repeats.
+def repeat_ceiling(single: NDArray[np.floating], others: NDArray[np.floating], measure: str) -> tuple[float, float]:
+    """Agreement of a subject's RDM with itself, from RDMs of one and of two of three repeats.
 
-    ``lower``: reliability of the RDM of averaged betas, ``R = n r / (1 + (n - 1) r)`` (Spearman-Brown) with r the mean over pairs
-    of repeats and n repeats; as high as another measurement of the same subject would come. ``upper``: ``sqrt(R)``, as high as
-    the RDM without noise would come. RDMs are not linear in the betas, so that both are approximations.
+    ``lower``: reliability R of the RDM of averages of three, as high as another measurement of the same subject would come.
+    ``upper``: ``sqrt(R)``, as high as the RDM without noise would come. Distances hold the noise of betas both linearly and
+    squared, so that the variance of the noise of an RDM of averages of n, over that of the RDM without noise, falls as
+    ``V_n = a / n + b / n^2`` (Spearman-Brown, which has the first term only, comes out far too low). With r11 the mean agreement
+    of the RDMs of two single repeats, and r12 that of a single repeat and the average of the two others::
+
+        V_1 = 1 / r11 - 1,  V_2 = r11 / r12^2 - 1,  V_3 = (8 V_2 - V_1) / 9,  R = 1 / (1 + V_3)
 
     Parameters
     ----------
-    rdms : ndarray of shape (n_repeats, n_pairs)
-        RDMs of the same images, one for each repeat.
+    single : ndarray of shape (3, n_pairs)
+        RDM of each repeat.
+    others : ndarray of shape (3, n_pairs)
+        RDM of the average of the two other repeats.
     measure
         One of `capcortex.rsa.measures.MEASURES`.
 
     Returns
     -------
     lower, upper : float
-        ``upper`` is NaN where the reliability is negative.
+        NaN where single repeats do not agree (r11 or r12 not above 0, or R not between 0 and 1).
     """
-    n = len(rdms)
-    pairs = [(one, other) for one in range(n) for other in range(one)]
-    r = float(np.mean([compare_rdms(rdms[one], rdms[other], measure)[0] for one, other in pairs]))
-    reliability = n * r / (1 + (n - 1) * r)
-    return reliability, float(np.sqrt(reliability)) if reliability >= 0 else float("nan")
+    r11 = np.mean([compare_rdms(single[one], single[other], measure)[0] for one in range(3) for other in range(one)])
+    r12 = np.mean([compare_rdms(single[one], others[one], measure)[0] for one in range(3)])
+    if not (r11 > 0 and r12 > 0):
+        return float("nan"), float("nan")
+    of_one, of_two = 1 / r11 - 1, r11 / r12**2 - 1
+    reliability = 1 / (1 + (8 * of_two - of_one) / 9)
+    if not 0 <= reliability <= 1:
+        return float("nan"), float("nan")
+    return float(reliability), float(np.sqrt(reliability))
 
 
 def tabulate_between(
-    rdms: Mapping[str, Mapping[str, Mapping[str, NDArray[np.floating]]]], *, measure: str, distance: str
+    rdms: Mapping[str, Mapping[str, Mapping[str, NDArray[np.floating]]]],
+    *,
+    measure: str,
+    distance: str,
+    model: str = EVERY_MODEL,
+    defined: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> pd.DataFrame:
     """Between-subject ceiling of every region and shared image set.
+
+    A model that does not define all pairs of images, as one of categories where an image has no object, is compared on the pairs
+    that are left, and so is its ceiling.
 
     Parameters
     ----------
@@ -147,6 +169,8 @@ def tabulate_between(
         For each region, for each shared image set, the RDM (n_pairs,) of each subject who has the region.
     measure, distance
         How RDMs are compared, and of which distances they are made.
+    model, defined
+        A model, and for each image set which pairs (n_pairs,) it defines; None takes all pairs.
 
     Returns
     -------
@@ -155,9 +179,16 @@ def tabulate_between(
         least three also among the others when one of them is left out. A region that only one subject has, who has nobody to
         agree with, has no rows.
     """
-    return _tabulate(
-        BETWEEN, rdms, lambda vectors: between_subject_ceiling(vectors, measure), measure=measure, distance=distance
-    )
+    if defined is not None:
+        rdms = {
+            roi: {
+                label: {subject: np.where(defined[label], rdm, np.nan) for subject, rdm in of_subjects.items()}
+                for label, of_subjects in sets.items()
+            }
+            for roi, sets in rdms.items()
+        }
+    facts = {"pairs_of": model, "measure": measure, "distance": distance}
+    return _tabulate(BETWEEN, rdms, lambda vectors: between_subject_ceiling(vectors, measure), facts)
 
 
 def tabulate_released(rdms: Mapping[str, Mapping[str, NDArray[np.floating]]]) -> pd.DataFrame:
@@ -179,16 +210,15 @@ def tabulate_released(rdms: Mapping[str, Mapping[str, NDArray[np.floating]]]) ->
         lower = released_ceiling(vectors)
         return lower, np.full(lower.size, np.nan)
 
-    return _tabulate(RELEASED, sets, bounds, measure="pearson", distance="correlation")
+    facts = {"pairs_of": EVERY_MODEL, "measure": "pearson", "distance": "correlation"}
+    return _tabulate(RELEASED, sets, bounds, facts)
 
 
 def _tabulate(
     kind: str,
     rdms: Mapping[str, Mapping[str, Mapping[str, NDArray[np.floating]]]],
     bounds: Callable[[NDArray[np.floating]], tuple[NDArray[np.float64], NDArray[np.float64]]],
-    *,
-    measure: str,
-    distance: str,
+    facts: Mapping[str, str],
 ) -> pd.DataFrame:
     parts = []
     for roi, sets in rdms.items():
@@ -199,21 +229,28 @@ def _tabulate(
                     continue
                 vectors = np.array([of_subjects[subject] for subject in present])
                 lower, upper = bounds(vectors)
-                facts = {"kind": kind, "roi": roi, "image_set": label, "n_images": n_images_of(vectors.shape[1])}
-                facts |= {"measure": measure, "distance": distance, "left_out": left_out}
-                parts.append(pd.DataFrame(facts | {"subject": present, "lower": lower, "upper": upper}))
+                sizes = {
+                    "n_images": n_images_of(vectors.shape[1]),
+                    "n_pairs": int(np.isfinite(vectors).all(axis=0).sum()),
+                }
+                where = {"kind": kind, "roi": roi, "image_set": label, "left_out": left_out, **sizes, **facts}
+                parts.append(pd.DataFrame(where | {"subject": present, "lower": lower, "upper": upper}))
     return _join(parts)
 
 
 def tabulate_repeats(
-    rdms: Mapping[str, Mapping[str, Mapping[str, NDArray[np.floating]]]], *, measure: str, distance: str
+    single: Mapping[str, Mapping[str, Mapping[str, NDArray[np.floating]]]],
+    others: Mapping[str, Mapping[str, Mapping[str, NDArray[np.floating]]]],
+    *,
+    measure: str,
+    distance: str,
 ) -> pd.DataFrame:
     """Agreement of every subject with himself in every region and shared image set; see `repeat_ceiling`.
 
     Parameters
     ----------
-    rdms
-        As for `tabulate_between`, each of shape (n_repeats, n_pairs).
+    single, others
+        As for `tabulate_between`, each of shape (3, n_pairs): of each repeat, and of the average of the two others.
     measure, distance
         As for `tabulate_between`. With a measure whose 0 does not mean unrelated Pearson's r is used: reliabilities need that.
 
@@ -225,12 +262,20 @@ def tabulate_repeats(
     if why_no_zero(measure):
         measure = "pearson"
     rows = []
-    for roi, sets in rdms.items():
+    for roi, sets in single.items():
         for label, of_subjects in sets.items():
             for subject, vectors in of_subjects.items():
-                lower, upper = repeat_ceiling(vectors, measure)
-                size = n_images_of(vectors.shape[1])
-                rows.append([REPEATS, roi, label, size, measure, distance, NOBODY, subject, lower, upper])
+                n_pairs = vectors.shape[1]
+                row: dict[str, str | float] = {
+                    "kind": REPEATS,
+                    "roi": roi,
+                    "image_set": label,
+                    "subject": subject,
+                    "left_out": NOBODY,
+                }
+                row |= {"n_images": n_images_of(n_pairs), "n_pairs": n_pairs, "pairs_of": EVERY_MODEL}
+                row["lower"], row["upper"] = repeat_ceiling(vectors, others[roi][label][subject], measure)
+                rows.append(row | {"measure": measure, "distance": distance})
     return pd.DataFrame(rows, columns=CEILING_COLUMNS)
 
 
@@ -245,11 +290,11 @@ def tabulate_ncsnr(ceilings: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `CEILING_COLUMNS`; ``lower`` is NaN, and so is ``n_images``: ncsnr is NSD's, of all images of a subject. The
-        measure is a share of variance, and there is no distance: no RDM is in it.
+        Columns `CEILING_COLUMNS`; ``lower`` is NaN, and so are ``n_images`` and ``n_pairs``: ncsnr is NSD's, of all images of a
+        subject. The measure is a share of variance, and there is no distance: no RDM is in it.
     """
     rows = [
-        [NCSNR, roi, ALL_IMAGES, float("nan"), "variance", "none", NOBODY, subject, float("nan"), value]
+        [NCSNR, roi, ALL_IMAGES, np.nan, EVERY_MODEL, np.nan, "variance", "none", NOBODY, subject, np.nan, value]
         for roi, of_subjects in ceilings.items()
         for subject, value in of_subjects.items()
     ]
@@ -349,11 +394,12 @@ def summarise_ceilings(ceilings: pd.DataFrame, confidence: float) -> pd.DataFram
         Columns `SUMMARY_COLUMNS`, a row for each kind and region.
     """
     rows = []
-    for (kind, roi), here in ceilings.groupby(["kind", "roi"], sort=False):
+    for (kind, roi, pairs_of), here in ceilings.groupby(["kind", "roi", "pairs_of"], sort=False):
         jackknifed = kind in (BETWEEN, RELEASED)
         row = {
             "kind": kind,
             "roi": roi,
+            "pairs_of": pairs_of,
             "images": ", ".join(here["image_set"].unique()),
             "n_images": here.drop_duplicates("image_set")["n_images"].sum(min_count=1),
             **{name: here[name].iloc[0] for name in ("measure", "distance")},

@@ -55,7 +55,6 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
     """
     require_one_measure(scores)
     rows = []
-    between = of_kind(ceilings, BETWEEN)
     for (model, roi), here in scores.groupby(["model", "roi"], sort=False):
         shared = is_shared(here["image_set"])
         own = here[~shared].groupby("subject")["r"].mean()
@@ -75,6 +74,7 @@ def tabulate_group(scores: pd.DataFrame, ceilings: pd.DataFrame, confidence: flo
             "p_adjusted": float("nan"),
             "test_left_out": _why_not_tested(own, over_all_pairs),
         }
+        between = of_kind(ceilings, BETWEEN, str(model))
         of_roi = between[between["roi"] == roi]
         rows.append(row | _against_ceiling(here[shared], len(own), of_roi, confidence))
     table = pd.DataFrame(rows)
@@ -186,15 +186,34 @@ def _against_ceiling(
     require_alike(scores, ceilings)
     for bound in BOUNDS:
         row |= _columns(f"ceiling_{bound}", ceiling_interval(ceilings, bound, confidence))
-    if len(r) < 3:
-        return row | {"ratio_left_out": "the interval of a ceiling needs at least three subjects who have the region"}
-    if undefined := _undefined(r, "shared image sets"):
-        return row | {"ratio_left_out": undefined}
-    if not float(row["ceiling_lower_low"]) > 0:
-        return row | {"ratio_left_out": "the interval of the lower bound of the ceiling reaches zero"}
+    row["ratio_left_out"] = _why_no_ratio(scores, r, ceilings, float(row["ceiling_lower_low"]))
+    if row["ratio_left_out"]:
+        return row
     for bound in BOUNDS:
         row |= _columns(f"ratio_to_{bound}", ratio_interval(r, ceilings, bound, confidence))
     return row
+
+
+def _why_no_ratio(scores: pd.DataFrame, r: pd.Series, ceilings: pd.DataFrame, lowest: float) -> str:
+    """Say why the mean ``r`` of each subject cannot be divided by a ceiling whose interval begins at ``lowest``."""
+    undefined = scores.loc[scores["r"].isna(), "image_set"]
+    reasons = {
+        "the interval of a ceiling needs at least three subjects who have the region": len(r) < 3,
+        _undefined(r, "shared image sets"): bool(r.isna().any()),
+        f"r is not defined on all images of the ceiling: {', '.join(sorted(undefined.unique()))}": len(undefined) > 0,
+        "score and ceiling are of different pairs of images": not _on_the_same_pairs(scores, ceilings),
+        "the interval of the lower bound of the ceiling reaches zero": not lowest > 0,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def _on_the_same_pairs(scores: pd.DataFrame, ceilings: pd.DataFrame) -> bool:
+    """Whether scores and ceilings of every image set are over the same number of pairs."""
+    of_scores, of_ceilings = (
+        {(str(label), int(n)) for label, n in side[["image_set", "n_pairs"]].itertuples(index=False)}
+        for side in (scores, ceilings)
+    )
+    return of_scores == of_ceilings
 
 
 def _columns(name: str, interval: Interval) -> dict[str, float]:

@@ -104,6 +104,6 @@ def tabulate_released_statistics(scores: pd.DataFrame, ceilings: pd.DataFrame, c
 def _describe(values: pd.Series) -> dict[str, float]:
     return {
         "n_subjects": len(values),
-        "value": float(values.mean()),
-        "standard_error": float(values.std(ddof=0) / len(values) ** 0.5),
+        "value": float(values.mean(skipna=False)),
+        "standard_error": float(values.std(ddof=0, skipna=False) / len(values) ** 0.5),
     }
