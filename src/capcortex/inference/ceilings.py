@@ -17,7 +17,7 @@ BETWEEN, RELEASED, REPEATS, NCSNR = "between-subjects", "released", "repeats", "
 KINDS = {
     BETWEEN: "RDM of a subject with the mean RDM of the others (lower) and of all (upper), on shared image sets",
     RELEASED: "RDM of a subject with the mean RDM of the others, on one RDM of all shared images, as in the released code",
-    REPEATS: "RDM of a subject with that of another measurement of the same subject (lower) and without noise (upper)",
+    REPEATS: "RDM of a subject with that of another measurement of the same subject (lower) and with that without noise (upper)",
     NCSNR: "share of the variance of a vertex or voxel, averaged over repeats, that is not noise; mean over the region (upper)",
 }
 """What each kind of ceiling is."""

@@ -61,7 +61,7 @@ def compare_rdms(
     Distances are compared with their zero, not with their mean: where both sides are positive on average even unrelated RDMs
     have a cosine far above 0, and a model whose distances are all alike has a high one (see `why_no_zero`).
 
-    Distances that differ by less than rounding does (1e-12 of the largest) are ties.
+    Distances are rounded to 1e-12 of the largest, so that rounding errors make no order; what is equal then is a tie.
 
     Parameters
     ----------
