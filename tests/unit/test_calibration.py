@@ -4,13 +4,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
+from capcortex.inference import calibration
+from capcortex.inference.bootstrap import bootstrap_subjects_and_images, bootstrap_test
 from capcortex.inference.calibration import (
     BLOCK_COLUMNS,
+    FAMILY_MODELS,
+    FAMILY_REGIONS,
     LEFT,
     MEASURED,
+    N_DRAWS,
+    N_PERMUTATIONS,
     RIGHT,
     SCENARIOS,
+    STRENGTH,
+    WEAKER,
     alignment_tests,
     comparison_tests,
     false_share,
@@ -120,9 +129,79 @@ def test_what_is_called_by_a_name_is_that_test(rng):
         "released: unpaired t of ratios to ceilings": stats.ttest_ind(*ratios).pvalue,
     }
     assert {name: p[name] for name in expected} == pytest.approx(expected)
-    drawn = {name: value for name, value in p.items() if name not in expected}
-    assert len(drawn) == 4
-    assert all(0 < value <= 1 for value in drawn.values())
+    assert len(p) == len(expected) + 4  # those that draw, below
+
+
+def test_what_is_drawn_is_the_test_that_the_name_says(rng):
+    """Bootstraps on the shared images, permutations on the first subject's own ones: with the same draws the same p."""
+    scenes = draw_scenes(SMALL, rng)
+    region = simulate_region(scenes, Region(), rng)
+    left, right = (simulate_model(scenes, Model(half, strength), rng) for half, strength in ((LEFT, 1.0), (RIGHT, 0.4)))
+
+    def bootstrap(models, weights, draws):
+        rdms = region.shared.swapaxes(0, 1), np.stack([model.shared for model in models], axis=1)
+        made = bootstrap_subjects_and_images(*rdms, measure="pearson", n_draws=N_DRAWS, rng=draws)
+        return bootstrap_test(made, weights).p
+
+    found = {row["test"]: row["p"] for row in comparison_tests(region, left, right, np.random.default_rng(4))}
+    expected = bootstrap([left, right], [1, -1], np.random.default_rng(4))
+    assert found["paired two-factor bootstrap, shared images"] == expected
+    draws = np.random.default_rng(5)
+    found = {row["test"]: row["p"] for row in alignment_tests(region, left, np.random.default_rng(5))}
+    assert found["two-factor bootstrap, shared images"] == bootstrap([left], [1], draws)
+    for n, name in ((N_PERMUTATIONS, ""), (FEW, ", 20 draws")):
+        rdms = region.own[0][:, None], left.own[0]
+        p = permute_images(*rdms, measure="pearson", n_permutations=n, rng=draws)["p"].item()
+        assert found[f"image permutation in one subject{name}"] == p
+
+
+def test_rows_of_families_maps_and_equivalence_are_what_they_are_called():
+    rows = {name: simulate_studies(name, 2, 1, seed=3) for name in ("families", "maps", "equivalence")}
+    images, rng = generators("families", 2, 3)
+    scenes = draw_scenes(Design(), images)
+    regions = [simulate_region(scenes, Region(latents), rng) for latents in FAMILY_REGIONS.values()]
+    models = [simulate_model(scenes, Model(latents, STRENGTH), rng) for latents in FAMILY_MODELS.values()]
+    p = np.array([stats.ttest_1samp(own_scores(region, model), 0).pvalue for region in regions for model in models])
+    family = rows["families"].set_index("test")
+    holm = multipletests(p, method="holm")[1]
+    assert family.loc["family of t: Holm", "p"] == pytest.approx(holm[family_nulls()].min())
+    assert holm.min() < holm[family_nulls()].min()  # of the nulls, not of all
+    found = multipletests(p, method="fdr_bh")[1] <= 0.05
+    assert family.loc["family of t: Benjamini-Hochberg", "estimate"] == pytest.approx(
+        found[family_nulls()].sum() / found.sum()
+    )
+
+    maps = rows["maps"].set_index("test")["p"]
+    # Sign flips of eight subjects: a multiple of 1/128, and none below any uncorrected p's family.
+    for name in ("map: sign flips, maximum statistic", "map with an effect: sign flips, maximum statistic"):
+        assert maps[name] * 128 == pytest.approx(round(maps[name] * 128))
+    assert maps["map: uncorrected t"] < maps["map: Benjamini-Hochberg, no effect"]
+    assert maps["map: Benjamini-Hochberg, no effect"] * 128 != pytest.approx(
+        round(maps["map: Benjamini-Hochberg, no effect"] * 128)
+    )
+
+    images, rng = generators("equivalence", 2, 3)
+    scenes = draw_scenes(Design(), images)
+    region = simulate_region(scenes, Region(), rng)
+    better, worse = (
+        own_scores(region, simulate_model(scenes, Model(half, strength), rng))
+        for half, strength in ((LEFT, STRENGTH), (RIGHT, WEAKER))
+    )
+    assert rows["equivalence"]["estimate"].tolist() == pytest.approx((better - worse).tolist())
+
+
+def test_models_go_with_the_images_and_people_are_drawn_anew(monkeypatch):
+    """Of the same images all studies have the same models; otherwise the intervals would be about other models too."""
+    made = {"simulate_model": [], "simulate_region": []}
+    for name, rdms in made.items():
+        simulate = getattr(calibration, name)
+        monkeypatch.setattr(calibration, name, lambda *args, to=rdms, of=simulate: (to.append(of(*args)), to[-1])[1])
+    for study in (1, 2):
+        simulate_studies("same-images", study, 1, seed=3)
+    left, right, left_again, right_again = (model.shared for model in made["simulate_model"])
+    assert (left == left_again).all() and (right == right_again).all() and (left != right).any()
+    first, second = (region.shared for region in made["simulate_region"])
+    assert (first != second).all()
 
 
 # Blocks
