@@ -333,3 +333,10 @@ def test_rdms_that_do_not_fit_together_are_refused(rng):
         run(region, models[:1])
     with pytest.raises(ValueError, match="no number of images has 65 pairs"):
         run(region[..., 1:], models[..., 1:])
+
+
+@pytest.mark.parametrize("n_images", [4, 6, 12])
+def test_degrees_of_freedom_are_of_the_factor_with_fewer_members(rng, n_images):
+    region, models = related(rng, n_sets=1, n_images=n_images)
+    result = run(region, models)
+    assert int(result["degrees_of_freedom"]) == min(region.shape[1], n_images) - 1

@@ -30,6 +30,7 @@ from capcortex.inference.ceilings import (
     tabulate_released,
     tabulate_repeats,
 )
+from capcortex.inference.intervals import mean_interval
 from capcortex.rsa.rdm import pair_distances
 
 SEED = st.integers(0, 2**32 - 1)
@@ -193,7 +194,7 @@ def test_the_ceiling_of_a_model_is_on_the_pairs_that_it_defines(rng):
 
 def test_registry_says_what_each_ceiling_is(rng):
     sets = {roi: {label: of_subjects(rng) for label in ("shared-001", "shared-002")} for roi in ("early", "ventral")}
-    repeats = {roi: {"shared-001": of_subjects(rng, 3)} for roi in sets}
+    repeats = {roi: {label: of_subjects(rng, 3) for label in ("shared-001", "shared-002")} for roi in sets}
     registry = join_ceilings(
         [
             tabulate_between(sets, measure="spearman", distance="cosine"),
@@ -224,6 +225,12 @@ def test_registry_says_what_each_ceiling_is(rng):
     assert ncsnr[["upper", "upper_low", "upper_high"]].tolist() == pytest.approx((0.25, 0.25 - half, 0.25 + half))
     assert np.isnan(ncsnr["lower"]) and ncsnr["interval"] == "t" and between["interval"] == "jackknife"
     assert (table["meaning"] == table["kind"].map(KINDS)).all()
+    # Over subjects, not over subjects and image sets; and a subject's released ceiling depends on the others.
+    of_repeats = registry[(registry["kind"] == REPEATS) & (registry["roi"] == "early")].assign(lower=np.arange(8.0))
+    summary = summarise_ceilings(of_repeats, 0.9).iloc[0]
+    means = of_repeats.groupby("subject")["lower"].mean()
+    assert summary[["lower", "lower_low", "lower_high"]].tolist() == pytest.approx(tuple(mean_interval(means, 0.9)))
+    assert keyed.loc[(RELEASED, "early"), "interval"] == "jackknife"
 
 
 def test_reliability_of_a_measure_without_a_zero_is_pearsons(rng):

@@ -146,7 +146,8 @@ def average_repeats(
                 if incomplete_data == "exclude":
                     usable = thrice = whole.all(axis=0)
                 else:
-                    usable, thrice = (count > 0).all(axis=0), whole[kept].all(axis=0)
+                    usable = (count > 0).all(axis=0)
+                    thrice = usable & whole[kept].all(axis=0)
                 steps[:, :, ~thrice] = Z_MISSING
                 single[:, :, start:stop] = steps
                 # In place: over 10,000 images each further array of this shape would take another 330 MB.
