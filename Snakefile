@@ -42,7 +42,7 @@ onstart:
         STUDY.config["source"] == "bucket"
         and not STUDY.config["bucket"]["nsd_terms_accepted"]
     ):
-        raise WorkflowError(f"terms of NSD: {TERMS_NOT_ACCEPTED}")
+        raise WorkflowError(TERMS_NOT_ACCEPTED)
     # Killed jobs leave half-written files under temporary names. Those of a living Snakemake, which may make other files here
     # at the same time, stay.
     if not running_snakemakes(Path.cwd()):

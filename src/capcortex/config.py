@@ -31,7 +31,7 @@ CONTRAST = "_minus_"
 """Joins the names of two models in the name of their contrast; names of models have hyphens only."""
 
 NSD_ROOTS = {"miniature": "resources/nsd", "bucket": "resources/natural-scenes-dataset", "local": None}
-"""Where NSD's tree lies, by config key ``source``; apart, so that nothing made up is taken for fetched. None: where the user says."""
+"""Where NSD's tree lies, by config key ``source``: apart, lest made up be taken for fetched. None: where the user says."""
 
 BATCH = "+"
 LONGEST_BATCH = 170
@@ -299,7 +299,7 @@ def describe(study: Study) -> str:
         "maps": (", ".join(study.maps) or "none") + radius,
     }
     if config["source"] == "bucket" and not config["bucket"]["nsd_terms_accepted"]:
-        lines["terms of NSD"] = TERMS_NOT_ACCEPTED
+        lines["terms"] = TERMS_NOT_ACCEPTED
     caution = caution_about_repeats(config["brain_distance"], config["betas_version"])
     lines |= {"caution": caution} if caution else {}
     return "\n".join(f"{name + ':':<13}{text}" for name, text in lines.items())

@@ -8,8 +8,8 @@ from capcortex.fetch.download import download
 from capcortex.fetch.sources import TERMS, TERMS_NOT_ACCEPTED, read_sources
 
 ADVICE = {
-    403: "NSD's makers may hold this file back, as they once did with each subject's last three sessions (leave those out with the column "
-    f"sessions of the subjects table), or have changed their terms: see {TERMS}",
+    403: "NSD's makers may hold this file back, as they once did with each subject's last three sessions (the column sessions of "
+    f"the subjects table leaves those out), or have changed their terms: see {TERMS}",
     404: "the file may have moved: compare the table of sources (config key datasets_table) with NSD's data manual",
 }
 """What a refusal of NSD's bucket can mean."""
@@ -46,7 +46,7 @@ def fetch_file(key: str, output: Path, *, table: Path, folder: Path, terms_accep
     sources = read_sources(table)
     source = sources.of(key)
     if source.terms == "nsd" and not terms_accepted:
-        raise PermissionError(f"{key}: terms of NSD: {TERMS_NOT_ACCEPTED}")
+        raise PermissionError(f"{key}: {TERMS_NOT_ACCEPTED}")
     with Client(sources.hosts, advice=ADVICE) as client:
         return download(
             source.urls(key),

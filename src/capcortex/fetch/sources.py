@@ -18,8 +18,8 @@ SOURCE_COLUMNS = ["source", "files", "address", "mirror", "bytes", "md5", "about
 FIELD = re.compile(r"\{\w+\}")
 TERMS = "naturalscenesdataset.org"
 TERMS_NOT_ACCEPTED = (
-    f"not accepted, so nothing is fetched: read the Terms and Conditions of NSD and fill in its data access form ({TERMS}), then set "
-    "config key bucket: nsd_terms_accepted to true (docs/real-nsd.md)"
+    f"NSD's terms are not accepted, so nothing is fetched: read them and fill in its data access form ({TERMS}), "
+    "then set config key bucket: nsd_terms_accepted to true (docs/real-nsd.md)"
 )
 
 
@@ -110,7 +110,7 @@ def read_sources(path: str | Path) -> Sources:
     ValueError
         If the table is damaged or a row is not what it should be; a line for each mistake.
     """
-    table = read_table(path, columns=SOURCE_COLUMNS)
+    table = read_table(path, columns=SOURCE_COLUMNS, text=["md5"])
     mistakes = list(source_mistakes(table, str(path)))
     if mistakes:
         raise ValueError("\n".join(mistakes))
