@@ -121,6 +121,18 @@ def test_archive_written_as_a_stream_with_sizes_after_the_data(tmp_path):
     assert (tmp_path / "keypoints.json").read_bytes() == COCO[KEYPOINTS]
 
 
+def test_directory_in_another_order_and_names_in_other_letters(tmp_path):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in [*COCO.items(), ("annotations/légendes_写真.json", b"[]")]:
+            archive.writestr(name, content)
+        archive.filelist.reverse()
+    (tmp_path / "coco.zip").write_bytes(buffer.getvalue())
+    wanted = {CAPTIONS: tmp_path / "captions.json", "annotations/légendes_写真.json": tmp_path / "legends.json"}
+    unpack(tmp_path / "coco.zip", wanted, largest_bytes=ENOUGH)
+    assert [path.read_bytes() for path in wanted.values()] == [COCO[CAPTIONS], b"[]"]
+
+
 def test_folder_or_link_that_nobody_asks_for_does_no_harm(tmp_path):
     link = zipfile.ZipInfo("annotations/link.json")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -275,7 +287,8 @@ def test_link_folder_or_device(refused, kind):
 
 
 def test_folder_by_its_name_and_by_its_attribute(refused):
-    refused(zipped([("annotations/", b""), *COCO.items()]), "is a folder", members=["annotations/"])
+    data = patched(zipped([("annotations/", b""), (KEYPOINTS, b"{}")]), "annotations/", attributes=0)
+    refused(data, "is a folder", members=["annotations/"])
     refused(patched(WHOLE, CAPTIONS, attributes=0x10), "is a folder")
 
 
@@ -303,12 +316,15 @@ def test_bomb_of_zeros(refused):
     refused(data, "5000000 bytes in", f"at most {LARGEST_RATIO} to one")
 
 
-def test_bomb_that_declares_little_stops_at_what_it_declares(refused):
+def test_bomb_that_declares_little_stops_at_what_it_declares(small_disk):
+    # On a disk that could not hold what it unpacks to.
     small = bytes(100_000)
-    refused(
-        patched(zipped([(CAPTIONS, bytes(5_000_000))]), CAPTIONS, size=len(small), crc=zlib.crc32(small)),
-        "unpacks to more than 100000 bytes, expected the length that it declares",
-    )
+    bomb = patched(zipped([(CAPTIONS, bytes(5_000_000))]), CAPTIONS, size=len(small), crc=zlib.crc32(small))
+    archive = small_disk / "coco.zip"
+    archive.write_bytes(bomb)
+    with pytest.raises(ValueError, match="unpacks to more than 100000 bytes, expected the length that it declares"):
+        unpack(archive, {CAPTIONS: small_disk / "captions.json"}, largest_bytes=ENOUGH)
+    assert list(small_disk.iterdir()) == [archive]
 
 
 def test_length_and_checksum_that_hold_for_the_beginning_alone(refused):
