@@ -1,24 +1,32 @@
 """`source: bucket`: the tiny study's NSD in a real S3 server, fetched, extracted and dropped as the graph says."""
 
 import logging
+import socket
+import socketserver
+import subprocess
 import threading
+import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 import pytest
 import yaml
 from local_study import LOCAL
 from moto.server import ThreadedMotoServer
-from running import ROOT, run_snakemake
+from running import ROOT, command, run_snakemake
+from test_killed import unlock
 
 from capcortex.fetch.sources import SOURCE_COLUMNS
 from capcortex.nsd import layout
+from capcortex.orphans import running_jobs
 from capcortex.tables import read_table, write_table
 
 BUCKET = "natural-scenes-dataset"
@@ -32,6 +40,40 @@ TARGETS = [
 ]
 
 
+class Wire(socketserver.ThreadingTCPServer):
+    """Passes bytes on to a server, as fast as it is told to.
+
+    Attributes
+    ----------
+    bytes_per_s
+        Of one connection on its way back; None for no limit.
+    """
+
+    daemon_threads, allow_reuse_address = True, True
+
+    def __init__(self, server: tuple[str, int]) -> None:
+        super().__init__(("127.0.0.1", 0), Passing)
+        self.server, self.bytes_per_s = server, None
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Passing(socketserver.BaseRequestHandler):
+    """One connection through a `Wire`."""
+
+    def handle(self) -> None:
+        with socket.create_connection(self.server.server) as there, suppress(OSError):
+            threading.Thread(target=self.pass_on, args=(self.request, there), daemon=True).start()
+            self.pass_on(there, self.request, slowly=True)
+
+    def pass_on(self, source: socket.socket, target: socket.socket, slowly: bool = False) -> None:
+        with suppress(OSError):
+            while content := source.recv(2**16):
+                target.sendall(content)
+                if slowly and self.server.bytes_per_s:
+                    time.sleep(len(content) / self.server.bytes_per_s)
+            target.shutdown(socket.SHUT_WR)
+
+
 @dataclass(frozen=True)
 class Bucket:
     """An S3 server that holds NSD and COCO's archive.
@@ -42,10 +84,13 @@ class Bucket:
         To change what it holds.
     table
         The table of sources that points to it.
+    wire
+        The way to it.
     """
 
     client: Any
     table: Path
+    wire: Wire
 
     def study(self, folder: Path, **changes: Any) -> Path:
         """Write the configuration of a study that fetches from the bucket."""
@@ -87,11 +132,14 @@ def bucket(tiny_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes(), ACL="public-read")
     sources = read_table(ROOT / "config/datasets.tsv", columns=SOURCE_COLUMNS)
     places = sources["address"].str.extract(r"({key})", expand=False).fillna("coco/annotations_trainval2017.zip")
-    sources["address"] = f"{address}/{BUCKET}/" + places
+    wire = Wire((host, port))
+    sources["address"] = "http://{}:{}/{}/".format(*wire.server_address, BUCKET) + places
     sources[["mirror", "bytes", "md5"]] = None
     table = tmp_path_factory.mktemp("sources") / "datasets.tsv"
     write_table(sources, table)
-    yield Bucket(client, table)
+    yield Bucket(client, table, wire)
+    wire.shutdown()
+    wire.server_close()
     server.stop()
 
 
@@ -172,3 +220,55 @@ def test_nothing_is_asked_before_the_terms_are_accepted(bucket: Bucket, tmp_path
     assert "NSD's terms are not accepted" in done.stdout + done.stderr
     assert not (tmp_path / "resources").exists()
     assert run_snakemake(tmp_path, "--dry-run", config=config).returncode == 0
+
+
+def wait_for(found: Callable[[], Any], study: subprocess.Popen) -> Any:
+    """Return what is found as soon as it is there."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and study.poll() is None:
+        if there := found():
+            return there
+        time.sleep(0.01)
+    raise AssertionError(f"not found while the study ran (status {study.poll()})")
+
+
+def test_killed_while_it_fetches_and_while_it_extracts(bucket: Bucket, tiny_study: Path, tmp_path: Path) -> None:
+    """No raw file has its name before it is whole, and what comes out is what comes out without kills."""
+    target = "results/betas/subj01_space-fsaverage.nc"
+    words = [*command(tmp_path, bucket.study(tmp_path)), "--", target]
+
+    def start() -> subprocess.Popen:
+        return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+
+    def half_there() -> list[Path]:
+        blocks = (tmp_path / "resources/fetched/unfinished").rglob("*betas_session*.blocks")
+        return [path for path in blocks if b"\x01" in path.read_bytes()]
+
+    def extracting() -> list[psutil.Process]:
+        return [job for job in running_jobs(tmp_path) if any("extract_surface_session" in w for w in job.cmdline())]
+
+    bucket.wire.bytes_per_s = 2**20
+    study = start()
+    wait_for(half_there, study)
+    for process in [psutil.Process(study.pid), *running_jobs(tmp_path)]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    study.communicate()
+    bucket.wire.bytes_per_s = None
+    assert half_there()
+    for key in raw_files(tmp_path):
+        assert (tmp_path / NSD / key).read_bytes() == (tiny_study / "resources/nsd" / key).read_bytes()
+    unlock(tmp_path)
+
+    study = start()
+    job = wait_for(extracting, study)[0]
+    job.kill()
+    assert "extract_surface_session" in study.communicate(timeout=120)[1]
+    assert study.returncode == 1
+    assert not list((tmp_path / "results/betas").glob("*.nc"))
+
+    done = run_snakemake(tmp_path, "--", target, config=tmp_path / "study.yaml")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / target).read_bytes() == (tiny_study / target).read_bytes()
+    assert raw_files(tmp_path) == []
+    assert not half_there()
