@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import itertools
 import socket
 
 import h5py
@@ -167,7 +168,10 @@ def test_a_host_without_proxy_is_asked_directly(server, monkeypatch):
 
 def test_a_proxy_that_cannot_be_used_is_named(monkeypatch):
     monkeypatch.setenv("http_proxy", "socks5://me:secret@127.0.0.1:1")
-    with Client({"elsewhere.example"}) as client, pytest.raises(ValueError, match=r"socks5://127.0.0.1:1.*HTTPS_PROXY") as error:
+    with (
+        Client({"elsewhere.example"}) as client,
+        pytest.raises(ValueError, match=r"socks5://127.0.0.1:1.*HTTPS_PROXY") as error,
+    ):
         client.describe("http://elsewhere.example/a")
     assert "secret" not in str(error.value)
 
@@ -346,7 +350,16 @@ def test_words_that_are_no_http_are_refused(server, client):
 
 
 @pytest.mark.parametrize(
-    "told", [None, "bytes 1-1000/300000", "bytes 0-1000/300000", "bytes 0-999/*", "bytes 0-999", "items 0-999/300000", "bytes -1-999/300000"]
+    "told",
+    [
+        None,
+        "bytes 1-1000/300000",
+        "bytes 0-1000/300000",
+        "bytes 0-999/*",
+        "bytes 0-999",
+        "items 0-999/300000",
+        "bytes -1-999/300000",
+    ],
 )
 def test_another_range_is_refused(server, client, told):
     remote = client.describe(server.put("/betas.mgh", CONTENT))
@@ -475,7 +488,7 @@ def test_a_range_that_lost_its_tag_is_refused(server, client):
 def test_runs_are_neighbours_and_all_there_is(numbers):
     found = runs(numbers)
     assert [number for run in found for number in run] == numbers
-    assert all(one.stop < two.start for one, two in zip(found, found[1:], strict=False))
+    assert all(one.stop < two.start for one, two in itertools.pairwise(found))
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(-200_000, 350_000), st.integers(-1, 200_000)), max_size=12))

@@ -367,7 +367,11 @@ def _once(
     """Bring all blocks here; return their SHA-256 and what vouches for them, None if that needs a second copy."""
     tag = re.fullmatch(r'"([0-9a-f]{32})(?:-([1-9][0-9]{0,4}))?"', (remote.etag or "").lower())
     n_parts = int(tag[2]) if tag and tag[2] else 0
-    if not state.resume(remote, bytes_checked=md5 is not None or tag is not None):
+    if state.resume(remote, bytes_checked=md5 is not None or tag is not None):
+        _require_room(state, remote, remote.size - state.bytes_there)
+    else:
+        state.clear()
+        _require_room(state, remote, remote.size)
         state.begin(remote)
     part = client.first_part_bytes(remote) if n_parts and md5 is None else None
     if part is not None and -(-remote.size // max(part, 1)) != n_parts:
@@ -422,14 +426,14 @@ def split(missing: list[int], connections: int) -> list[range]:
     missing
         Numbers of blocks, rising.
     connections
-        Requests at once: a run has at most its share of what is missing, so that all of them have something to do.
+        Requests at once: no run has more than a share of what is missing, so that all of them have something to do.
 
     Returns
     -------
     list of range
         Together they are the missing blocks; none has more than 32.
     """
-    longest = max(1, min(LARGEST_RUN, -(-len(missing) // connections)))
+    longest = max(1, min(LARGEST_RUN, len(missing) // connections))
     return [run[at : at + longest] for run in runs(missing) for at in range(0, len(run), longest)]
 
 
@@ -443,7 +447,6 @@ def _transfer(
     """Fetch the missing blocks, and make digests of all of them as they come."""
     missing = state.missing()
     bytes_missing = remote.size - state.bytes_there
-    _require_room(state, bytes_missing)
     waiting = iter(split(missing, connections))
     taking, until = threading.Lock(), threading.Event()
 
@@ -567,12 +570,12 @@ def _require_first_bytes(state: _Unfinished, url: str) -> None:
     )
 
 
-def _require_room(state: _Unfinished, bytes_missing: int) -> None:
+def _require_room(state: _Unfinished, remote: RemoteObject, bytes_missing: int) -> None:
     """Check that the disks can hold what is still to come."""
     folder = next(parent for parent in state.output.absolute().parents if parent.exists())
     needed = {state.folder: bytes_missing + SPARE_BYTES}
     if folder.stat().st_dev != state.folder.stat().st_dev:
-        needed[folder] = state.size + SPARE_BYTES
+        needed[folder] = remote.size + SPARE_BYTES
     for place, n_bytes in needed.items():
         free = shutil.disk_usage(place).free
         if free < n_bytes:
