@@ -250,7 +250,8 @@ def _look_at_nifti(subject: str, files: list[Path], parts: list[BinaryIO]) -> di
     return {
         "volume_nifti_dtype": header.get_data_dtype().newbyteorder("=").name,
         "volume_nifti_shape": _shape(header.get_data_shape()),
-        "volume_nifti_slope": float(header["scl_slope"]),
+        # A word: rounded to a whole number, a slope of 1/300 would be 0 too.
+        "volume_nifti_slope": f"{float(header['scl_slope']):g}",
     }
 
 
