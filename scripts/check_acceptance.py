@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from capcortex.fetch.client import Client, RangeFile
-from capcortex.fetch.sources import read_sources
+from capcortex.fetch.fetching import ADVICE
+from capcortex.fetch.sources import TERMS_NOT_ACCEPTED, read_sources
 from capcortex.jobs import job
 from capcortex.nsd.acceptance import check_facts
 from capcortex.tables import write_table
@@ -18,15 +19,18 @@ def main(
     betas_version: str,
     facts: list[str],
     files: dict[str, Path],
-    datasets: str,
+    datasets: Path,
+    terms_accepted: bool,
     output: str,
 ) -> None:
+    if not terms_accepted:
+        raise PermissionError(TERMS_NOT_ACCEPTED)
     sources = read_sources(datasets)
-    with Client(sources.hosts) as client:
+    with Client(sources.hosts, advice=ADVICE) as client:
 
         @contextmanager
         def open_part(key: str) -> Iterator[io.BufferedReader]:
-            with io.BufferedReader(RangeFile(client, client.describe(sources.urls(key)[0]))) as part:
+            with io.BufferedReader(RangeFile(client, client.describe(sources.of(key).urls(key)[0]))) as part:
                 yield part
 
         found = check_facts(
@@ -46,7 +50,8 @@ if __name__ == "__main__":
             subject=snakemake.wildcards.subject,
             betas_version=snakemake.params.betas_version,
             facts=list(snakemake.params.facts),
-            files=dict(zip(snakemake.params.keys, map(Path, snakemake.input.files), strict=True)),
-            datasets=snakemake.params.datasets,
+            files=dict(zip(snakemake.params.nsd_keys, map(Path, snakemake.input.files), strict=True)),
+            datasets=Path(snakemake.scriptdir).parent / snakemake.config["datasets_table"],
+            terms_accepted=snakemake.config["bucket"]["nsd_terms_accepted"],
             output=snakemake.output.found,
         )

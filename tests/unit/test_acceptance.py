@@ -16,6 +16,7 @@ import pytest
 import yaml
 from scipy.io import loadmat
 
+from capcortex.fetch.sources import read_sources
 from capcortex.nsd import layout
 from capcortex.nsd.acceptance import (
     GROUP_OF,
@@ -427,6 +428,21 @@ def test_a_page_of_text_instead_of_betas_is_named(changed, key, fact, said):
         check(root, [(fact, "all", "int16")])
 
 
+@pytest.mark.parametrize("key", [HDF5, NIFTI, layout.surface_betas(SUBJECT, VERSION, 1, "lh")])
+def test_a_connection_that_breaks_is_not_taken_for_a_damaged_file(nsd, key):
+    class Broken(Counting):
+        def readinto(self, buffer):
+            raise ConnectionResetError("the other side hung up")
+
+    @contextmanager
+    def open_part(key):
+        yield io.BufferedReader(Broken(nsd / key))
+
+    fact = {HDF5: "volume_hdf5_dtype", NIFTI: "volume_nifti_dtype"}.get(key, "surface_betas_lh_shape")
+    with pytest.raises(ConnectionResetError, match="hung up"):
+        check_facts([f"{fact}\tall\t1"], SUBJECT, VERSION, files={}, open_part=open_part, table="a.tsv")
+
+
 # HDF5 against NIfTI
 
 
@@ -546,6 +562,16 @@ def test_table_of_nsd_names_facts_that_can_be_found():
     assert {subject: per_subject["subj01"] - count for subject, count in per_subject.items()} == {
         subject: 0 if subject == "subj01" else 10 for subject in per_subject
     }
+
+
+@pytest.mark.parametrize("subject", stated("sessions").index)
+def test_every_file_that_the_table_of_nsd_needs_is_in_the_table_of_sources(subject):
+    sources = read_sources(ROOT / "config/datasets.tsv")
+    keys = files_of_facts(NSD_TABLE, subject, VERSION)
+    keys += [key for group in GROUP_OF.values() for key in group.parts(subject, VERSION)]
+    assert len(set(keys)) == 17 + (subject == "subj01")  # whose early visual areas are looked at
+    for key in keys:
+        assert sources.of(key).urls(key)
 
 
 @pytest.mark.parametrize(("units", "mean"), [("vertices", "36.20"), ("voxels", "24.2")])

@@ -290,6 +290,9 @@ def _opened_hdf5(part: BinaryIO) -> Iterator[h5py.Dataset]:
     try:
         file = h5py.File(part, "r")
     except OSError as error:
+        # h5py's own; a subclass is what went wrong on the way to the bytes, and says so itself.
+        if type(error) is not OSError:
+            raise
         raise ValueError(f"not readable as HDF5 ({error})") from error
     with file:
         betas = file.get("betas")
