@@ -13,7 +13,12 @@ NO_MAPS = "searchlight: {models: [], contrasts: []}"
 
 def study(subjects=("subj01", "subj02"), atlas="streams", **config) -> Study:
     given = {"source": "local", "local": {"nsd": "nsd"}, "subjects_table": "config/subjects_nsd.tsv"}
-    given |= {"roi_space": "fsaverage", "surface_betas": "fsaverage", "rois": {atlas: ["a"]}, "searchlight": {"models": ["caption"]}}
+    given |= {
+        "roi_space": "fsaverage",
+        "surface_betas": "fsaverage",
+        "rois": {atlas: ["a"]},
+        "searchlight": {"models": ["caption"]},
+    }
     atlases = pd.DataFrame({"atlas": ["streams", "floc-faces"], "defined_on": ["fsaverage", "subject"]})
     table = pd.DataFrame({"subject": list(subjects)})
     return Study(given | config, subjects=table, models=pd.DataFrame(), encoders=pd.DataFrame(), atlases=atlases)
