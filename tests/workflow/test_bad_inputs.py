@@ -300,7 +300,7 @@ def _(clone: Clone) -> Callable[[str], None]:
 
 
 def prepare_native(clone: Clone) -> Path:
-    """Betas of the session on the right native surface; of those that no job of the case reads, the files only have to be there."""
+    """Give every session native betas, empty but for those that jobs of the case read; return those of the right hemisphere."""
     for subject in LOCAL["subjects"]:
         for path in (clone.nsd("nsddata_betas/ppdata") / subject / "fsaverage" / VERSION).glob("?h.betas_session*.mgh"):
             native = path.parents[2] / "nativesurface" / VERSION / path.with_suffix(".hdf5").name
