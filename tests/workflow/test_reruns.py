@@ -151,6 +151,7 @@ TESTED_BELOW = {
     "nothing; the study's folder is moved, with the code in it",
     "fewer `sessions` of one subject, your own copy",
     "`betas_version`, your own copy",
+    "`surface_betas`, your own copy",
 }
 
 
@@ -275,6 +276,20 @@ def test_another_version_of_the_betas_extracts_all_of_them_again(local_study: Lo
     assert set(planned) == DOCUMENTED["`betas_version`, your own copy"]
     for rule in GROUPS["betas"]:
         assert of_subjects(planned[rule]) == set(SUBJECTS)
+
+
+def test_other_surface_betas_leave_the_volume_alone(local_study: LocalStudy, tmp_path: Path) -> None:
+    clone = clone_study(local_study, tmp_path / "study")
+    for path in clone.nsd("nsddata_betas").rglob("fsaverage/*/?h.betas_session*.mgh"):
+        native = path.parents[2] / "nativesurface" / VERSION / path.with_suffix(".hdf5").name
+        native.parent.mkdir(parents=True, exist_ok=True)
+        native.touch()
+    planned = plan(clone.folder, tmp_path / "overlay.yaml", **LOCAL | {"surface_betas": "nativesurface"})
+    assert set(planned) == DOCUMENTED["`surface_betas`, your own copy"]
+    assert of_subjects(planned["extract_surface_session"]) == set(SUBJECTS)
+    assert planned["average_repeats"] == {
+        f"results/betas/{subject}_space-fsaverage{kind}.nc" for subject in SUBJECTS for kind in ("", "_repeats")
+    }
 
 
 def test_two_changes_at_once_run_what_each_of_them_would(tiny_study: Path, tmp_path: Path) -> None:
