@@ -19,7 +19,7 @@ ADVICE = {
 
 
 @contextmanager
-def open_remote(key: str, sources: Sources, client: Client) -> Iterator[io.BufferedReader]:
+def open_remote(key: str, sources: Sources, client: Client) -> Iterator[io.BufferedIOBase]:
     """Open a file where it is published, to read parts of it: at its address or, if that cannot be reached, its mirror."""
     urls = sources.of(key).urls(key)
     for url in urls:
