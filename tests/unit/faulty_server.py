@@ -110,7 +110,7 @@ class FaultyServer:
             return Answer(404, [("Content-Type", "application/xml")], b"<Error><Code>NoSuchKey</Code></Error>")
         told = [("Content-Type", thing.content_type)] + ([("ETag", thing.etag)] if thing.etag else [])
         if self.honours_if_match and request.headers.get("if-match", thing.etag) != thing.etag:
-            return Answer(412, told)
+            return Answer(412, [("Content-Type", "text/html")], b"<html>Precondition Failed</html>")
         if parts.query == "partNumber=1" and thing.part is not None:
             return Answer(206, told, thing.content[: thing.part])
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("range", ""))

@@ -157,6 +157,9 @@ class _Unfinished:
                 raise FetchError(
                     f"{self.output}: another process is fetching it ({self.marks} is locked); wait until it ends, or end it"
                 ) from error
+            except OSError as error:
+                # Some file systems of clusters have no locks; Snakemake starts no rule twice by itself.
+                log.warning("%s cannot be locked (%s): nothing else may fetch %s now", self.marks, error, self.output)
             # The process that held the lock before may have removed the file since it was opened here.
             with suppress(FileNotFoundError):
                 if os.stat(self.marks).st_ino == os.fstat(self.marks_at).st_ino:  # noqa: PTH116
@@ -177,7 +180,11 @@ class _Unfinished:
             about = json.loads(self.about.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return False
-        same = remote.strong and (about.get("etag"), about.get("size")) == (remote.etag, remote.size)
+        same = (
+            remote.strong
+            and isinstance(about, dict)
+            and (about.get("etag"), about.get("size")) == (remote.etag, remote.size)
+        )
         n_blocks = -(-remote.size // BLOCK_BYTES)
         marks = os.pread(self.marks_at, n_blocks + 1, 0)
         whole = len(marks) == n_blocks and os.fstat(self.data_at).st_size == remote.size
