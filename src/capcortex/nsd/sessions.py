@@ -31,7 +31,7 @@ LOG = logging.getLogger(__name__)
 
 UNIT_BLOCK = 2048
 # Native vertices of one read. HDF5 copies a vertex's trials, which lie together in the file, into a column of what it returns:
-# the fewer columns, the more of them stay in the processor's cache. Five times faster than UNIT_BLOCK.
+# the fewer columns, the more of them stay in the processor's cache. Three to five times faster than UNIT_BLOCK.
 NATIVE_PIECE = 128
 FSAVERAGE_VERTICES = 163_842
 """Vertices of a hemisphere of fsaverage."""
