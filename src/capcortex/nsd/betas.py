@@ -99,11 +99,13 @@ def average_repeats(
         repeat_of_trial = np.empty(ids.size, np.intp)
         repeat_of_trial[np.argsort(image_of_trial, kind="stable")] = np.tile(np.arange(REPEATS), images.size)
         bounds = np.cumsum([session.sizes["trial"] for session in opened])[:-1]
-        # For each session the 0/1 matrix (image, trial) that adds up the trials of an image; and the trials whose z-scores are
-        # kept, with their places among the repeats.
+        # For each session the images that it showed, a small part of the subject's, and the 0/1 matrix (image, trial) that adds up
+        # the trials of each; and the trials whose z-scores are kept, with their places among the repeats.
         sums, singles = [], []
         for rows, repeat in zip(np.split(image_of_trial, bounds), np.split(repeat_of_trial, bounds), strict=True):
-            sums.append(csr_array((np.ones(rows.size), (rows, np.arange(rows.size))), shape=(images.size, rows.size)))
+            shown, row_of_trial = np.unique(rows, return_inverse=True)
+            places_of_trials = (row_of_trial, np.arange(rows.size))
+            sums.append((shown, csr_array((np.ones(rows.size), places_of_trials), shape=(shown.size, rows.size))))
             own = np.flatnonzero(np.isin(rows, kept))
             singles.append((own, (repeat[own], np.searchsorted(kept, rows[own]))))
         about = {"subject": subject, "incomplete_data": incomplete_data, "sessions": len(sessions)}
@@ -136,11 +138,11 @@ def average_repeats(
                 total = np.zeros((images.size, stop - start))
                 count = np.zeros((images.size, stop - start))
                 steps = np.full((REPEATS, kept.size, stop - start), Z_MISSING, np.int16)
-                for session, to_images, (own, places_of_own) in zip(opened, sums, singles, strict=True):
+                for session, (shown, to_images), (own, places_of_own) in zip(opened, sums, singles, strict=True):
                     z = session["z"][:, start:stop].to_numpy()
                     measured = np.isfinite(z)
-                    total += to_images @ np.where(measured, z, 0)
-                    count += to_images @ measured.astype(np.float64)
+                    total[shown] += to_images @ np.where(measured, z, 0)
+                    count[shown] += to_images @ measured.astype(np.float64)
                     steps[places_of_own] = np.where(measured[own], np.rint(z[own] / Z_STEP), Z_MISSING)
                 whole = count == REPEATS
                 if incomplete_data == "exclude":
