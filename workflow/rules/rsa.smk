@@ -20,7 +20,9 @@ rule compute_model_rdm:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (400 + int(3 * input.size_mb + 3 * RDM_MB)),
+        * model_rdm_memory_mb(
+            input.size_mb, N_IMAGE_SETS, STUDY.config["image_set_size"]
+        ),
         runtime=lambda wildcards, attempt: attempt * 20,
         disk_mb=1 + int(RDM_MB),
     params:
