@@ -1,0 +1,499 @@
+"""``python -m capcortex.plan [overlay ...] < dry run``: what the study would fetch, need and take, and what is there already.
+
+Runs and fetches nothing. Which jobs are left comes from Snakemake's own dry run, whose text is read from standard input (``make plan``
+hands it over); sizes from the study's tables, from files where they are there, and from NSD's shapes where they are not.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from capcortex import costs
+from capcortex.config import Study, load_study
+from capcortex.config_files import ConfigError, merge_layers, read_layers
+from capcortex.files import MADE_IN
+from capcortex.nsd import layout, sizes
+from capcortex.nsd.betas import averaging_memory_mb
+from capcortex.nsd.bookkeeping import MOST_SHARED, REPEATS
+from capcortex.nsd.sessions import read_mask, surface_extraction_memory_mb, volume_extraction_memory_mb
+from capcortex.rsa.all_pairs import all_pairs_memory_mb
+from capcortex.rsa.searchlight import searchlight_memory_mb
+from capcortex.tables import read_table
+
+GB = 1e9
+RAW_AT_ONCE = 2
+"""Sessions of a subject and space whose raw betas may be there at once: rules make a fetch wait for the last but one session."""
+
+AVERAGED_AT_ONCE = 2
+"""Averaging jobs at once: a limit of profiles/default."""
+
+FETCH_BYTES_PER_SECOND = 30e6
+"""A line of 240 Mbit/s: an assumption."""
+
+KINDS = {
+    "surface betas": r"/(fsaverage|nativesurface)/.*betas_session",
+    "volume betas": r"/func1pt8mm/.*betas_session",
+    "ncsnr": r"ncsnr\.",
+    "masks and labels of volumes": r"/func1pt8mm/",
+    "surface transforms": r"/transforms/",
+    "labels and surfaces": r"/freesurfer/",
+    "captions and objects (COCO)": r"annotations",
+    "pictures": r"nsd_stimuli\.hdf5|shared1000",
+    "design and trials": r"",
+}
+"""What NSD's files hold, by the first pattern that their key fits."""
+
+RULES_OF_RAW_BETAS = {"surface betas": "fetch_surface_session", "volume betas": "fetch_volume_session"}
+
+# Of the miniature, before it is made: fsaverage5 and volumes of about 33 x 41 x 31 voxels, of which 17,600 are in the mask.
+MINIATURE_VERTICES = 10_242
+MINIATURE_VOXELS, MINIATURE_BRAIN = 33 * 41 * 31, 17_600
+NSD_IMAGES, CAPTIONS_OF_IMAGE = 73_000, 5
+# Widest features of the encoders that the study comes with, and of random numbers.
+FEATURES = 768
+CAPTION_LINE_BYTES = 60
+FIGURES_BYTES = 100_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Numbers of a subject.
+
+    Attributes
+    ----------
+    n_images
+        Images seen three times.
+    n_vertices, n_voxels, n_volume
+        Vertices of both hemispheres of fsaverage; voxels in the brain mask and in the whole volume.
+    estimated
+        What of these is an estimate, in words; empty if nothing is.
+    """
+
+    subject: str
+    n_sessions: int
+    trials_per_session: int
+    image_sets: int
+    n_images: int
+    n_vertices: int
+    n_voxels: int
+    n_volume: int
+    estimated: tuple[str, ...]
+
+    @property
+    def n_trials(self) -> int:
+        """Trials of all sessions."""
+        return self.n_sessions * self.trials_per_session
+
+    def n_units(self, space: str) -> int:
+        """Vertices or voxels that are extracted in a space."""
+        return self.n_vertices if space == "fsaverage" else self.n_voxels
+
+
+@dataclass(frozen=True)
+class Betas:
+    """Bytes of the betas of one subject in one space.
+
+    Attributes
+    ----------
+    raw
+        Raw betas of one session, which the study fetches; 0 if it reads a copy.
+    n_sessions
+        Sessions.
+    extracted
+        All extracted sessions.
+    averaged
+        Averages and repeats.
+    later
+        Results that are made from these alone.
+    """
+
+    raw: int
+    n_sessions: int
+    extracted: int
+    averaged: int
+    later: int
+
+    @property
+    def extracting(self) -> int:
+        """Most while sessions are fetched and extracted: the last ones are raw beside all that is extracted."""
+        return self.extracted + min(RAW_AT_ONCE, self.n_sessions) * self.raw
+
+    @property
+    def averaging(self) -> int:
+        """Most while sessions are averaged: they are dropped when averages are whole."""
+        return self.extracted + self.averaged
+
+    @property
+    def done(self) -> int:
+        """What stays."""
+        return self.averaged + self.later
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the jobs of a rule cost: memory of the largest in MB, core seconds of all of them, and how many they are."""
+
+    memory_mb: int
+    seconds: float
+    n_jobs: int
+
+
+def jobs_left(dry_run: str) -> dict[str, int]:
+    """Read which jobs are left from the text of Snakemake's dry run.
+
+    Parameters
+    ----------
+    dry_run
+        What ``snakemake --dry-run`` printed.
+
+    Returns
+    -------
+    dict
+        Number of jobs of each rule, in the order in which Snakemake lists them; empty if nothing is to be done.
+
+    Raises
+    ------
+    ValueError
+        If the text has no table of jobs: it is the message of what is wrong.
+    """
+    table = re.search(r"^job +count\n-+ +-+\n((?:.+\n)*?)total +\d+$", dry_run, re.M)
+    if table is not None:
+        rows = (line.split() for line in table[1].splitlines())
+        return {rule: int(count) for rule, count in rows if rule != "all"}
+    if "Nothing to be done" in dry_run:
+        return {}
+    raise ValueError(dry_run.strip() or "standard input is empty; expected the text of snakemake --dry-run: say make plan")
+
+
+def spaces_used(study: Study) -> list[str]:
+    """Spaces whose betas a study uses."""
+    used = {study.config["roi_space"]} | ({"func1pt8mm"} if study.config["searchlight"]["models"] else set())
+    return [space for space in layout.SPACES if space in used]
+
+
+def sizes_of(study: Study, subject: str) -> Sizes:
+    """Find the numbers of a subject: in files of the study and of NSD where they are there, or else estimated."""
+    row = study.subject_row(subject)
+    n_images, guess = _images_seen_three_times(study, row)
+    estimated = [guess] if guess else []
+    miniature = study.config["source"] == "miniature"
+    mask = Path(study.nsd_root, layout.volume_file(subject, "brainmask"))
+    if mask.exists() and mask.stat().st_size:
+        indices, (x, y, z) = read_mask(mask)
+        n_voxels, n_volume = len(indices), x * y * z
+    else:
+        x, y, z = sizes.VOLUME_SHAPES[subject]
+        n_voxels, n_volume = (
+            (MINIATURE_BRAIN, MINIATURE_VOXELS) if miniature else (sizes.estimated_voxels(subject), x * y * z)
+        )
+        estimated.append("voxels in the brain mask")
+    return Sizes(
+        subject=subject,
+        n_sessions=row["sessions"],
+        trials_per_session=row["trials_per_session"],
+        image_sets=row["image_sets"],
+        n_images=n_images,
+        n_vertices=2 * (MINIATURE_VERTICES if miniature else sizes.FSAVERAGE_VERTICES),
+        n_voxels=n_voxels,
+        n_volume=n_volume,
+        estimated=tuple(estimated),
+    )
+
+
+def _images_seen_three_times(study: Study, row: Mapping[str, int | str]) -> tuple[int, str]:
+    """Number of a subject's images with three showings, and what it is in words if it is only an upper bound."""
+    trials = Path(f"results/design/trials/{row['subject']}.tsv")
+    if trials.exists():
+        table = read_table(trials, columns=["id73k", "showings", "session"])
+        if table["session"].max() == row["sessions"]:
+            return int(table.loc[table["showings"] == REPEATS, "id73k"].nunique()), ""
+    if study.config["acceptance_table"]:
+        facts = read_table(study.config["acceptance_table"], columns=["fact", "subject", "expected"])
+        expected = facts[facts["subject"] == row["subject"]].set_index("fact")["expected"]
+        if expected.get("sessions") == row["sessions"] and "images_three_times" in expected:
+            return int(expected["images_three_times"]), ""
+    return int(row["sessions"]) * int(row["trials_per_session"]) // REPEATS, "images seen three times (upper bound)"
+
+
+def betas_of(study: Study, subject: Sizes, space: str) -> Betas:
+    """Bytes of the betas of a subject in a space, and of what is made from them alone."""
+    config = study.config
+    dim = "vertex" if space == "fsaverage" else "voxel"
+    n_units, rdm_space = subject.n_units(space), space == config["roi_space"]
+    # Trials of a session that show images seen three times: all sessions taken together.
+    kept = REPEATS * subject.n_images / subject.n_sessions
+    extracted = round(subject.n_sessions * sizes.extracted_session_bytes(1, n_units, dim) * kept)
+    averaged = sizes.averages_bytes(subject.n_images, n_units, dim)
+    averaged += sizes.repeats_bytes(n_repeated(study, subject, space), n_units, dim)
+    later = 0
+    if rdm_space:
+        n_sets, size = n_image_sets(study), config["image_set_size"]
+        of_region = costs.rdms_mb(n_sets, size) + costs.ceilings_mb(config["shared_image_sets"], size, MOST_SHARED)
+        later += int(of_region * 2**20 * n_rois(study))
+    if space == "func1pt8mm":
+        later += 4 * len(config["searchlight"]["models"]) * subject.image_sets * n_units
+    return Betas(raw_bytes(study, subject, space), subject.n_sessions, extracted, averaged, later)
+
+
+def raw_bytes(study: Study, subject: Sizes, space: str) -> int:
+    """Size of the raw betas of a session that the study itself puts on the disk."""
+    if study.config["source"] == "local":
+        return 0
+    on_surface = space == "fsaverage"
+    kind = study.config.get("surface_betas", "fsaverage") if on_surface else study.config["volume_betas"]
+    n_values = subject.n_vertices if on_surface else subject.n_volume
+    return sizes.raw_session_bytes(kind, subject.trials_per_session, n_values)
+
+
+def n_repeated(study: Study, subject: Sizes, space: str) -> int:
+    """Number of images whose single repeats are kept: at most the shared ones, or all where distances are made of them."""
+    of_all = study.config["brain_distance"] == "crossnobis" and space == study.config["roi_space"]
+    return subject.n_images if of_all else min(MOST_SHARED, subject.n_images)
+
+
+def n_image_sets(study: Study) -> int:
+    """Image sets of all subjects, and shared ones."""
+    return int(study.subjects["image_sets"].sum()) + int(study.config["shared_image_sets"])
+
+
+def n_rois(study: Study) -> int:
+    """Regions of all atlases."""
+    return sum(map(len, study.config["rois"].values()))
+
+
+def peak_in_turn(betas: Sequence[Betas]) -> int:
+    """Most bytes when the betas of each subject and space are finished before the next are begun."""
+    peak = kept = 0
+    for each in betas:
+        peak = max(peak, kept + each.extracting, kept + each.averaging)
+        kept += each.done
+    return max(peak, kept)
+
+
+def peak_at_once(betas: Sequence[Betas], averaged_at_once: int = AVERAGED_AT_ONCE) -> int:
+    """Most bytes in whatever order jobs run.
+
+    Each subject and space is being extracted, waits for being averaged, is being averaged, or is done; all of them are taken at
+    their most, but only so many can be averaged at a time.
+    """
+    others = [max(each.extracting, each.done) for each in betas]
+    more = sorted((each.averaging - other for each, other in zip(betas, others, strict=True)), reverse=True)
+    return sum(others) + sum(max(0, gain) for gain in more[:averaged_at_once])
+
+
+def other_bytes(study: Study, small_files: int, raw_kept: int) -> dict[str, int]:
+    """Bytes of what is there from early on until the end, by kind: upper bounds."""
+    encoders = [study.model_row(model)["builder"] for model in study.model_names if study.encoder_row(model)]
+    n_images = n_text_images(study)
+    sentences = sum(builder in ("sentence", "scrambled") for builder in encoders) * CAPTIONS_OF_IMAGE * n_images
+    rdms = len(study.model_names) * costs.rdms_mb(n_image_sets(study), study.config["image_set_size"]) * 2**20
+    return {
+        "small files of NSD and COCO": small_files,
+        "sentence vectors": 4 * FEATURES * sentences,
+        "captions, features and RDMs of models": int(
+            CAPTIONS_OF_IMAGE * CAPTION_LINE_BYTES * n_images + 4 * FEATURES * n_images * len(study.model_names) + rdms
+        ),
+        "maps, tables and figures": FIGURES_BYTES + 20_000_000 * len(study.maps) * (1 + len(study.subject_names)),
+        "raw betas that are kept": raw_kept,
+    }
+
+
+def n_text_images(study: Study) -> int:
+    """Images that have captions: all of NSD's, or at most those that the miniature's subjects see."""
+    if study.config["source"] != "miniature":
+        return NSD_IMAGES
+    return sum(int(row["sessions"]) * int(row["trials_per_session"]) // REPEATS for _, row in study.subjects.iterrows())
+
+
+def costs_of(study: Study, subjects: Sequence[Sizes]) -> dict[str, Cost]:
+    """Cost of the rules whose jobs grow with the data, by name."""
+    config, spaces = study.config, spaces_used(study)
+    found: dict[str, Cost] = {}
+
+    def add(rule: str, jobs: Iterable[tuple[int, float]]) -> None:
+        memory, seconds = zip(*jobs, strict=True)
+        found[rule] = Cost(max(memory), sum(seconds) + costs.JOB_SECONDS * len(seconds), len(seconds))
+
+    if "fsaverage" in spaces:
+        add("extract_surface_session", (_surface_extraction(each) for each in subjects for _ in range(each.n_sessions)))
+    if "func1pt8mm" in spaces:
+        add(
+            "extract_volume_session",
+            (_volume_extraction(each, config["volume_betas"]) for each in subjects for _ in range(each.n_sessions)),
+        )
+    add("average_repeats", (_averaging(study, each, space) for each in subjects for space in spaces))
+    add("compute_roi_rdm", (_roi_rdms(study, each) for each in subjects))
+    if config["pairs"] == "all":
+        add("compare_all_pairs", (_all_pairs(study, each) for each in subjects))
+    if study.maps:
+        add("score_searchlight", (job for each in subjects for job in _searchlight(study, each)))
+    n_compared = len(subjects) * len(study.model_names) * n_rois(study) * config["bootstrap_draws"]
+    second = costs.comparison_seconds(config["rdm_comparison"], config["image_set_size"])
+    rois_mb = len(subjects) * n_rois(study) * costs.rdms_mb(n_image_sets(study), config["image_set_size"])
+    memory = 500 + int(2 * rois_mb)
+    add("bootstrap_rois", [(memory, n_compared * config["shared_image_sets"] * second)])
+    permuted = config["image_permutations"] * n_image_sets(study) * n_rois(study) * second
+    add("permute_images", [(memory, permuted) for _ in study.model_names])
+    found |= _text_costs(study)
+    return found
+
+
+def _surface_extraction(subject: Sizes) -> tuple[int, float]:
+    n_values = subject.trials_per_session * subject.n_vertices
+    return surface_extraction_memory_mb(subject.trials_per_session), n_values * costs.SURFACE_VALUE_SECONDS
+
+
+def _volume_extraction(subject: Sizes, file_format: str) -> tuple[int, float]:
+    n_trials = subject.trials_per_session
+    raw_mb = sizes.raw_session_bytes(file_format, n_trials, subject.n_volume) / 2**20
+    memory = volume_extraction_memory_mb(n_trials, raw_mb, file_format)
+    return memory, n_trials * subject.n_volume * costs.VOLUME_VALUE_SECONDS
+
+
+def _averaging(study: Study, subject: Sizes, space: str) -> tuple[int, float]:
+    n_trials, n_repeated_images = subject.n_trials, n_repeated(study, subject, space)
+    memory = averaging_memory_mb(n_trials // REPEATS, subject.trials_per_session, n_repeated_images)
+    return memory, REPEATS * subject.n_images * subject.n_units(space) * costs.AVERAGING_VALUE_SECONDS
+
+
+def _roi_rdms(study: Study, subject: Sizes) -> tuple[int, float]:
+    config, space = study.config, study.config["roi_space"]
+    dim, n_units = "vertex" if space == "fsaverage" else "voxel", subject.n_units(space)
+    averages = sizes.averages_bytes(subject.n_images, n_units, dim)
+    memory = costs.roi_rdm_memory_mb(
+        averages,
+        sizes.repeats_bytes(n_repeated(study, subject, space), n_units, dim),
+        n_images=subject.n_trials // REPEATS,
+        distance=config["brain_distance"],
+        image_set_size=config["image_set_size"],
+    )
+    n_sets, size = subject.image_sets + config["shared_image_sets"], config["image_set_size"]
+    seconds = n_rois(study) * averages / costs.REGION_BYTES_PER_SECOND
+    # All regions of an atlas together have at most all units.
+    seconds += len(config["rois"]) * n_units * n_sets * size * (size - 1) / 2 * costs.PAIR_SECONDS
+    if config["brain_distance"] == "crossnobis":
+        seconds += costs.CROSSNOBIS_SECONDS * n_sets * n_rois(study)
+    return memory, seconds
+
+
+def _all_pairs(study: Study, subject: Sizes) -> tuple[int, float]:
+    n_units = subject.n_units(study.config["roi_space"])
+    n_models = len(study.model_names)
+    n_features = FEATURES * n_models
+    memory = all_pairs_memory_mb(subject.n_images, n_units // 4, n_features, n_models)
+    n_values = len(study.config["rois"]) * n_units + n_rois(study) * n_features
+    return memory, costs.ALL_PAIRS_SECONDS * subject.n_images**2 * n_values
+
+
+def _searchlight(study: Study, subject: Sizes) -> list[tuple[int, float]]:
+    config, n_images = study.config["searchlight"], study.config["image_set_size"]
+    n_sets = [
+        min(costs.SETS_PER_JOB, subject.image_sets - first)
+        for first in range(0, subject.image_sets, costs.SETS_PER_JOB)
+    ]
+    # The rule knows the size of the averages, which hold more images than the image sets: an upper bound of the voxels.
+    n_voxels = subject.n_voxels * subject.n_images // (subject.image_sets * n_images)
+    memory = searchlight_memory_mb(n_sets[0], n_images, n_voxels, len(config["models"]))
+    second = costs.sphere_seconds(config["radius"], n_images)
+    return [(memory, costs.COMPILING_SECONDS + n * subject.n_voxels * second) for n in n_sets]
+
+
+def _text_costs(study: Study) -> dict[str, Cost]:
+    # 0.8 GB of JSON for NSD's 73,000 images: those of all 123,287 of COCO.
+    n_images = n_text_images(study)
+    annotations = 0.8e9 * n_images / NSD_IMAGES
+    captions_mb = CAPTIONS_OF_IMAGE * CAPTION_LINE_BYTES * n_images / 2**20
+    sentences = {"sentence": CAPTIONS_OF_IMAGE, "scrambled": CAPTIONS_OF_IMAGE, "word-average": 1}
+    seconds = 0.0
+    for model in study.model_names:
+        encoder = study.encoder_row(model)
+        if encoder is not None:
+            slowest = max(costs.SENTENCE_SECONDS.values())
+            rate = costs.SENTENCE_SECONDS.get(encoder["encoder"], slowest)
+            seconds += rate * n_images * sentences.get(study.model_row(model)["builder"], CAPTIONS_OF_IMAGE)
+    n_models = len({*study.model_names, *study.config["searchlight"]["models"], *study.sentinel_models})
+    features_mb = 4 * FEATURES * n_images / 2**20
+    n_sets, size = n_image_sets(study), study.config["image_set_size"]
+    n_pairs = n_sets * size * (size - 1) / 2
+    return {
+        "prepare_captions": Cost(
+            costs.captions_memory_mb(annotations / 2**20), annotations / costs.ANNOTATION_BYTES_PER_SECOND, 1
+        ),
+        "embed_model": Cost(
+            costs.embedding_memory_mb(captions_mb), seconds + costs.JOB_SECONDS * n_models, n_models
+        ),
+        "compute_model_rdm": Cost(
+            costs.model_rdm_memory_mb(features_mb, n_sets, size),
+            len(study.model_names) * (costs.JOB_SECONDS + n_pairs * FEATURES * costs.PAIR_SECONDS),
+            len(study.model_names),
+        ),
+    }
+
+
+def kind_of(key: str) -> str:
+    """Say what a file of NSD holds, by its key."""
+    return next(kind for kind, pattern in KINDS.items() if re.search(pattern, key))
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files of NSD of one kind: how many and how many bytes, and the same of those that are there and that will be fetched."""
+
+    kind: str
+    n: int
+    size: int
+    n_there: int
+    size_there: int
+    n_left: int
+    size_left: int
+
+
+def group_files(files: Mapping[str, int], root: str, left: Mapping[str, int]) -> list[Files]:
+    """Count the files that a study reads of NSD, kind by kind.
+
+    Parameters
+    ----------
+    files
+        Keys with their size in bytes, known or about.
+    root
+        Folder in which they are, or will be.
+    left
+        Jobs that are left: raw betas are dropped when they have been extracted, so that those which are not there need not be
+        fetched again.
+    """
+    groups: dict[str, list[tuple[str, int]]] = {}
+    for key, size in files.items():
+        groups.setdefault(kind_of(key), []).append((key, size))
+    found = []
+    for kind in (kind for kind in KINDS if kind in groups):
+        members = groups[kind]
+        there = [Path(root, key) for key, _ in members if Path(root, key).exists()]
+        n, size = len(members), sum(size for _, size in members)
+        absent = [size for key, size in members if not Path(root, key).exists()]
+        n_left, size_left = len(absent), sum(absent)
+        if kind in RULES_OF_RAW_BETAS:
+            per_session = 2 if kind == "surface betas" else 1
+            n_left = per_session * left.get(RULES_OF_RAW_BETAS[kind], 0)
+            size_left = round(size * n_left / n)
+        found.append(Files(kind, n, size, len(there), sum(path.stat().st_size for path in there), n_left, size_left))
+    return found
+
+
+def bytes_there(folders: Iterable[str] = MADE_IN) -> int:
+    """Bytes of what the study has made so far in the folder that it runs in."""
+    return sum(
+        path.stat().st_size for folder in folders for path in Path(folder).rglob("*") if path.is_file()
+    )
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a table: the first column to the left, all others to the right."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return [
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    ]
