@@ -25,6 +25,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/miniature.smk"
+include: "workflow/rules/fetch.smk"
 include: "workflow/rules/design.smk"
 include: "workflow/rules/text.smk"
 include: "workflow/rules/betas.smk"
@@ -37,6 +38,11 @@ include: "workflow/rules/calibration.smk"
 
 
 onstart:
+    if (
+        STUDY.config["source"] == "bucket"
+        and not STUDY.config["bucket"]["nsd_terms_accepted"]
+    ):
+        raise WorkflowError(TERMS_NOT_ACCEPTED)
     # Killed jobs leave half-written files under temporary names. Those of a living Snakemake, which may make other files here
     # at the same time, stay.
     if not running_snakemakes(Path.cwd()):

@@ -23,11 +23,15 @@ from capcortex.config_checks import (
 )
 from capcortex.config_files import ConfigError, KeyPath, locate, merge_layers, read_layers
 from capcortex.config_schema import Renamed, find_problems, is_set
+from capcortex.fetch.sources import TERMS_NOT_ACCEPTED
 from capcortex.nsd import layout
 from capcortex.nsd.betas import caution_about_repeats
 
 CONTRAST = "_minus_"
 """Joins the names of two models in the name of their contrast; names of models have hyphens only."""
+
+NSD_ROOTS = {"miniature": "resources/nsd", "bucket": "resources/natural-scenes-dataset", "local": None}
+"""Where NSD's tree lies, by config key ``source``: apart, lest made up be taken for fetched. None: where the user says."""
 
 BATCH = "+"
 LONGEST_BATCH = 170
@@ -112,7 +116,8 @@ class Study:
     @property
     def nsd_root(self) -> str:
         """Folder that holds NSD's tree: the user's own copy, or where the study puts it."""
-        return self.config["local"]["nsd"] if self.config["source"] == "local" else "resources/nsd"
+        root = NSD_ROOTS[self.config["source"]]
+        return self.config["local"]["nsd"] if root is None else root
 
     def sessions(self, subject: str) -> list[int]:
         """Sessions of a subject, from 1."""
@@ -272,7 +277,7 @@ def describe(study: Study) -> str:
         for row in map(study.subject_row, study.subject_names)
     ]
     regions = [f"{', '.join(names)} ({atlas})" for atlas, names in config["rois"].items()]
-    made = "made in" if config["source"] == "miniature" else "read from"
+    made = {"miniature": "made in", "bucket": "fetched into", "local": "read from"}[config["source"]]
     pairs = ", over all pairs of a subject's images" if config["pairs"] == "all" else ""
     radius = f", searchlight of radius {config['searchlight']['radius']} voxels" if study.maps else ""
     contrasts = [
@@ -293,6 +298,8 @@ def describe(study: Study) -> str:
         + released,
         "maps": (", ".join(study.maps) or "none") + radius,
     }
+    if config["source"] == "bucket" and not config["bucket"]["nsd_terms_accepted"]:
+        lines["terms"] = TERMS_NOT_ACCEPTED
     caution = caution_about_repeats(config["brain_distance"], config["betas_version"])
     lines |= {"caution": caution} if caution else {}
     return "\n".join(f"{name + ':':<13}{text}" for name, text in lines.items())

@@ -10,6 +10,7 @@ import pandas as pd
 
 from capcortex.config_files import KeyPath
 from capcortex.config_schema import Problem, find_unknown_name
+from capcortex.fetch.sources import SOURCE_COLUMNS, source_mistakes
 from capcortex.files import MADE_IN
 from capcortex.nsd.miniature.design import SHOWINGS, images_needed, run_lengths
 from capcortex.rsa.rdm import DISTANCES
@@ -31,6 +32,7 @@ TABLES = {
     "encoders_table": ENCODER_COLUMNS,
     "atlases_table": ATLAS_COLUMNS,
     "acceptance_table": FACT_COLUMNS,
+    "datasets_table": SOURCE_COLUMNS,
 }
 """Columns of the table that each key names."""
 
@@ -145,9 +147,9 @@ def find_disagreements(
                 f"found {config['local']['nsd']!r}, but in {' and '.join(MADE_IN)} the study makes, replaces and removes files: "
                 "keep your copy of NSD elsewhere",
             )
-        if "models_table" in tables:
-            keys = [key for key in (("models",), ("searchlight", "models")) if sound(key)]
-            yield from _find_models_of_the_miniature(config, tables["models_table"], keys)
+    if sound(("source",)) and config["source"] != "miniature" and "models_table" in tables:
+        keys = [key for key in (("models",), ("searchlight", "models")) if sound(key)]
+        yield from _find_models_of_the_miniature(config, tables["models_table"], keys)
     if sound(("rois",)):
         yield from _find_mixed_up_regions(config["rois"])
         if sound(("roi_space",), ("atlases_table",)) and "atlases_table" in tables:
@@ -227,7 +229,8 @@ def _find_models_of_the_miniature(
         for position, name in enumerate(names):
             if name in made:
                 yield Problem(
-                    (*key, position), f"{name!r} is a file of the miniature; leave it out when source is local"
+                    (*key, position),
+                    f"{name!r} is a file of the miniature; leave it out when source is {config['source']}",
                 )
 
 
@@ -403,5 +406,6 @@ MISTAKES = {
     "encoders_table": lambda encoders, table: name_mistakes(encoders[ENCODER_COLUMNS], table),
     "atlases_table": atlas_mistakes,
     "acceptance_table": lambda facts, table: [],
+    "datasets_table": source_mistakes,
 }
 """How to find what is wrong in the table that each key names."""

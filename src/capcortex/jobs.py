@@ -24,8 +24,8 @@ from capcortex.files import atomic_path, remedy
 
 # Larger inputs are recorded by size and time: hashing all betas of NSD would read them one more time.
 LARGEST_HASHED_BYTES = 64 * 2**20
-# Where the records of jobs lie: those of the study, and those of the miniature, which outlive `rm -r results`.
-RECORDS = ("results/provenance", "resources/miniature/provenance")
+# Where the records of jobs lie: those of the study, and those of what is fetched or made up, which outlive `rm -r results`.
+RECORDS = ("results/provenance", "resources/miniature/provenance", "resources/fetched/provenance")
 RECORDED_PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "xarray", "nibabel", "sentence-transformers", "torch")
 
 
@@ -130,7 +130,8 @@ def _write_provenance(snakemake: Any, inputs: Mapping[str, Mapping[str, Any]]) -
         | {name: _version(name) for name in RECORDED_PACKAGES},
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
     }
-    name = "_".join([snakemake.rule, *(f"{key}-{value}" for key, value in wildcards.items())])
+    # A file's path can be a wildcard.
+    name = "_".join([snakemake.rule, *(f"{key}-{value}" for key, value in wildcards.items())]).replace("/", "+")
     with atomic_path(Path(snakemake.params.provenance) / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
 

@@ -1,5 +1,6 @@
 """Tables: text files with a header, read strictly and written as TSV, whole or not at all."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +8,9 @@ import pandas as pd
 from capcortex.files import atomic_path, remedy
 
 
-def read_table(path: str | Path, *, columns: list[str], separator: str = "\t") -> pd.DataFrame:
+def read_table(
+    path: str | Path, *, columns: list[str], separator: str = "\t", text: Sequence[str] = ()
+) -> pd.DataFrame:
     """Read a table with a header that must have certain columns.
 
     Parameters
@@ -18,6 +21,8 @@ def read_table(path: str | Path, *, columns: list[str], separator: str = "\t") -
         Names that must be among the header's; further columns are kept.
     separator
         What stands between cells.
+    text
+        Names of columns that are kept as they are written, numbers too.
 
     Raises
     ------
@@ -30,7 +35,14 @@ def read_table(path: str | Path, *, columns: list[str], separator: str = "\t") -
             comments = 0
             while handle.readline().startswith("#"):
                 comments += 1
-        table = pd.read_csv(path, sep=separator, skiprows=comments, na_values=["", "n/a"], keep_default_na=False)
+        table = pd.read_csv(
+            path,
+            sep=separator,
+            skiprows=comments,
+            na_values=["", "n/a"],
+            keep_default_na=False,
+            dtype=dict.fromkeys(text, str),
+        )
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{path}: an empty file; {expected}; {remedy(path)}") from error
     except ValueError as error:

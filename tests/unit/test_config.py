@@ -53,9 +53,15 @@ def test_overlays_are_valid(config, overlay):
     assert study.subject_names == config["subjects"]
 
 
-def test_overlay_of_nsd_points_to_the_users_copy(config):
-    study = load_study(lay_over(yaml.safe_load((ROOT / "config/nsd.yaml").read_text()), config), ROOT)
+def test_overlay_of_nsd_fetches_it_or_reads_the_users_copy(config):
+    overlay = yaml.safe_load((ROOT / "config/nsd.yaml").read_text())
+    study = load_study(lay_over(overlay | {"source": "local"}, config), ROOT)
     assert study.nsd_root == study.config["local"]["nsd"]
+    study = load_study(lay_over(overlay, config), ROOT)
+    assert study.config["source"] == "bucket"
+    assert study.config["bucket"] == {"nsd_terms_accepted": False, "keep_raw": False}, "only the user can accept them"
+    # Not where the miniature is made: a file that is there is not fetched.
+    assert study.nsd_root != load_study(config, ROOT).nsd_root
     assert [len(study.sessions(subject)) for subject in study.subject_names] == [40, 40, 32, 30, 40, 32, 40, 30]
     assert study.sessions("subj04") == list(range(1, 31))
 
@@ -179,7 +185,7 @@ def test_renamed_keys_lead_from_unknown_to_known_ones():
         ("seed", -1, "seed: found -1, expected a whole number, from 0"),
         ("seed", True, "seed: found true, expected"),
         ("seed", None, r"seed: found nothing \(null\), expected"),
-        ("source", "bucket", "source: found 'bucket', expected `miniature` or `local`"),
+        ("source", "cloud", "source: found 'cloud', expected `miniature` or `bucket` or `local`"),
         ("subjects", "subj01", "subjects: found 'subj01', expected a list of"),
         ("subjects", [], r"subjects: found \[\], expected a list of .*, at least one"),
         ("subjects", ["subj01", "subj01"], "subjects: item 2: found 'subj01' twice"),
@@ -494,7 +500,16 @@ def test_whole_numbers_may_be_written_as_decimals(config, folder):
 
 
 @pytest.mark.parametrize(
-    "key", ["subjects_table", "models_table", "encoders_table", "atlases_table", "acceptance_table", "miniature: truth"]
+    "key",
+    [
+        "subjects_table",
+        "models_table",
+        "encoders_table",
+        "atlases_table",
+        "acceptance_table",
+        "datasets_table",
+        "miniature: truth",
+    ],
 )
 def test_missing_table_is_named_with_the_path_looked_for(config, key):
     if key == "miniature: truth":
@@ -643,8 +658,9 @@ def test_measures_are_those_of_the_library():
     assert tuple(schema["properties"]["rdm_comparison"]["enum"]) == MEASURES
 
 
-def test_models_of_the_miniature_are_refused_on_real_data(config):
-    config |= {"source": "local", "local": {"nsd": "/nsd"}, "subjects_table": "config/subjects_nsd.tsv"}
+@pytest.mark.parametrize("source", ["local", "bucket"])
+def test_models_of_the_miniature_are_refused_on_real_data(config, source):
+    config |= {"source": source, "local": {"nsd": "/nsd"}, "subjects_table": "config/subjects_nsd.tsv"}
     assert [line.partition(": 'picture")[0] for line in sorted(errors_of(config))] == [
         "config: models: item 7",
         "config: searchlight: models: item 3",
@@ -887,7 +903,12 @@ def test_command_says_what_the_study_would_be(tmp_path):
     assert done.returncode == 1
     done = run_check("config/nsd.yaml")
     assert done.returncode == 0
+    assert "bucket, fetched into resources/natural-scenes-dataset" in done.stdout
+    assert "terms:       NSD's terms are not accepted" in done.stdout
+    (tmp_path / "over.yaml").write_text("source: local\nbucket: {nsd_terms_accepted: true}\n")
+    done = run_check("config/nsd.yaml", tmp_path / "over.yaml")
     assert "local, read from /data/natural-scenes-dataset" in done.stdout
+    assert "terms" not in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -48,13 +48,10 @@ def test_rule_states_what_it_needs_and_shares_its_name_with_script_log_and_bench
 
 @pytest.mark.parametrize("config", [None, TINY, ROOT / "config/nsd.yaml"], ids=["default", "tiny", "nsd"])
 def test_graph_is_planned_without_running_anything(config: Path | None, tmp_path: Path) -> None:
-    extra: list[str] = []
     if config and config.name == "nsd.yaml":
-        extra = ["--config", f"local={{nsd: {tmp_path}/nsd}}"]
-        make_empty_nsd(tmp_path / "nsd")
         # What an earlier run of the miniature in the same folder leaves must not join in.
         (tmp_path / "results/searchlight/sets/caption+categories+picture-attributes").mkdir(parents=True)
-    done = run_snakemake(tmp_path, "--dry-run", *extra, config=config)
+    done = run_snakemake(tmp_path, "--dry-run", config=config)
     assert done.returncode == 0, done.stderr[-3000:]
     jobs = int(re.search(r"^total +(\d+)", done.stdout + done.stderr, re.M)[1])
     planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M))
@@ -64,6 +61,8 @@ def test_graph_is_planned_without_running_anything(config: Path | None, tmp_path
         assert n_extracted == {20}
     if config and config.name == "nsd.yaml":
         assert n_extracted == {284}
+        # A file for each hemisphere, and one for the volume.
+        assert int(planned["fetch_session_betas"]) == 3 * 284
         assert "picture-attributes" not in done.stdout + done.stderr
         # Ten image sets to a job: 100 sets in four subjects, 62 and 54 in two each.
         assert int(planned["score_searchlight"]) == 4 * 10 + 2 * 7 + 2 * 6
@@ -135,7 +134,7 @@ def test_regions_read_the_files_of_their_space_and_no_others(space: str, needed:
         (nsd / name).parent.mkdir(parents=True, exist_ok=True)
         (nsd / name).touch()
     config = yaml.safe_load((ROOT / "config/nsd.yaml").read_text())
-    config |= {"subjects": ["subj04"], "shared_image_sets": 0, "local": {"nsd": str(nsd)}}
+    config |= {"source": "local", "subjects": ["subj04"], "shared_image_sets": 0, "local": {"nsd": str(nsd)}}
     config |= {"searchlight": {"models": [], "contrasts": []}, "roi_space": space, "least_ncsnr": 0.2}
     config["rois"] = {"streams": ["early"], "floc-faces": ["OFA"]}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
@@ -160,7 +159,7 @@ def test_regions_read_the_files_of_their_space_and_no_others(space: str, needed:
         ({"models": ["caption", "captoin"]}, ["captoin", "caption", "config/models.tsv"]),
         ({"subjects": ["subj01", "subj09"]}, ["subjects", "subj09"]),
         ({"encoder": "all-mpnet"}, ["all-mpnet", "all-mpnet-base-v2"]),
-        ({"source": "bucket"}, ["source", "bucket", "local"]),
+        ({"source": "cloud"}, ["source", "bucket", "local"]),
     ],
 )
 def test_a_bad_config_is_refused_with_a_message_that_helps(change: dict, words: list[str], tmp_path: Path) -> None:

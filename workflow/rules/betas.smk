@@ -17,6 +17,7 @@ rule extract_surface_session:
         "logs/extract_surface_session/{subject}_session-{session}.log",
     benchmark:
         "benchmarks/extract_surface_session/{subject}_session-{session}.tsv"
+    priority: 10
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -49,6 +50,7 @@ rule extract_volume_session:
         "logs/extract_volume_session/{subject}_session-{session}.log",
     benchmark:
         "benchmarks/extract_volume_session/{subject}_session-{session}.tsv"
+    priority: 10
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -84,6 +86,8 @@ rule average_repeats:
         "logs/average_repeats/{subject}_space-{space}.log",
     benchmark:
         "benchmarks/average_repeats/{subject}_space-{space}.tsv"
+    # Extracted sessions are dropped when they are averaged, and raw betas when they are extracted: before more is fetched.
+    priority: 20
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -92,6 +96,7 @@ rule average_repeats:
         runtime=lambda wildcards, input, attempt: attempt
         * (5 + int(input.size_mb // 200)),
         disk_mb=averaging_disk_mb,
+        averaging=1,
     params:
         repeats=whose_repeats,
         incomplete_data=STUDY.config["incomplete_data"],

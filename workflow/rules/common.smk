@@ -26,6 +26,7 @@ from capcortex.costs import (
     roi_rdm_memory_mb,
 )
 from capcortex.digests import code_digest
+from capcortex.fetch.sources import TERMS_NOT_ACCEPTED, read_sources
 from capcortex.files import remove_partial_files
 from capcortex.inference.calibration import SCENARIOS, n_studies
 from capcortex.missing import require_files
@@ -111,6 +112,41 @@ def session_volume_betas(wildcards):
             suffix=STUDY.config["volume_betas"],
         )
     )
+
+
+@functools.cache
+def fetched_mb(key):
+    """About how large a file is that is fetched, in MB."""
+    sources = read_sources(STUDY_FOLDER / STUDY.config["datasets_table"])
+    return sources.of(key).about_mb
+
+
+def raw_betas(path):
+    """Raw betas are dropped when they are extracted, unless the config keeps them."""
+    return path if STUDY.config["bucket"]["keep_raw"] else temp(path)
+
+
+def raw_betas_key(wildcards):
+    """Path of a file of raw betas in NSD's folders."""
+    folder = layout.betas_folder(
+        wildcards.subject, wildcards.raw_space, wildcards.version
+    )
+    return (
+        f"{folder}/{wildcards.part}betas_session{wildcards.session}.{wildcards.suffix}"
+    )
+
+
+def session_extracted_before(wildcards):
+    """The extracted session that has to be there before another one's raw betas are fetched; none for the first ones."""
+    space = "func1pt8mm" if wildcards.raw_space == "func1pt8mm" else "fsaverage"
+    earlier = int(wildcards.session) - RAW_SESSIONS
+    path = f"results/betas/sessions/{wildcards.subject}_session-{earlier:02d}_space-{space}.nc"
+    return [path] if earlier > 0 else []
+
+
+def fetching_runtime(wildcards, attempt):
+    """Minutes: at least 1 MB a second."""
+    return attempt * (10 + int(fetched_mb(raw_betas_key(wildcards)) / 60))
 
 
 def brain_mask(wildcards):
@@ -347,7 +383,7 @@ def quality_files():
 
 
 def image_brick():
-    """The file with all pictures. A copy of the real NSD may lack it: 37 GB that one figure can do without."""
+    """The file with all pictures, if it is there: 37 GB that one figure can do without, and that are never fetched."""
     path = nsd_file(layout.IMAGE_BRICK)
     return (
         [path] if STUDY.config["source"] == "miniature" or Path(path).exists() else []
@@ -355,13 +391,13 @@ def image_brick():
 
 
 def fsaverage_surfaces():
-    """NSD's fsaverage, inflated, to draw maps on; nothing where a copy of NSD lacks it: then fsaverage5 is drawn."""
+    """NSD's fsaverage, inflated, to draw maps on; nothing where your own copy of NSD lacks it: then fsaverage5 is drawn."""
     paths = [
         nsd_file(layout.surface("fsaverage", hemisphere, name))
         for name in ("inflated", "sulc")
         for hemisphere in layout.HEMISPHERES
     ]
-    at_hand = STUDY.config["source"] == "miniature" or all(
+    at_hand = STUDY.config["source"] != "local" or all(
         Path(path).exists() for path in paths
     )
     return paths if at_hand else []
@@ -445,7 +481,7 @@ def files_nobody_makes():
             files[STUDY.config["miniature"]["captions"]] = (
                 "config key miniature: captions"
             )
-    else:
+    elif STUDY.config["source"] == "local":
         keys = [layout.EXPERIMENT_DESIGN, layout.STIMULUS_TABLE]
         keys += [
             layout.annotations(kind, split)

@@ -25,6 +25,8 @@ STIMULUS_TABLE = "nsddata/experiments/nsd/nsd_stim_info_merged.csv"
 IMAGE_BRICK = "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"
 SHARED_PICTURES = "nsddata/stimuli/nsd/shared1000"
 ANNOTATIONS = "nsddata_stimuli/stimuli/nsd/annotations"
+ANNOTATIONS_ARCHIVE = f"{ANNOTATIONS}/annotations_trainval2017.zip"
+"""COCO's archive of the annotations. It is not in NSD's bucket; unpacked, its files lie beside it."""
 
 
 def responses(subject: str) -> str:

@@ -1,0 +1,25 @@
+"""Fetch COCO's captions and annotated objects, and take them out of their archive."""
+
+from pathlib import Path
+
+from capcortex.fetch.archive import unpack
+
+from capcortex.fetch.fetching import fetch_file
+from capcortex.jobs import job
+
+# The four files have 0.8 GB together.
+LARGEST_BYTES = 2 * 10**9
+
+if __name__ == "__main__":
+    with job(snakemake):
+        archive = Path(snakemake.params.folder) / "annotations.zip"
+        fetch_file(
+            snakemake.params.key,
+            archive,
+            table=Path(snakemake.scriptdir).parent / snakemake.config["datasets_table"],
+            folder=Path(snakemake.params.folder),
+            terms_accepted=snakemake.config["bucket"]["nsd_terms_accepted"],
+        )
+        members = {f"annotations/{Path(path).name}": Path(path) for path in snakemake.output.annotations}
+        unpack(archive, members, largest_bytes=LARGEST_BYTES)
+        archive.unlink()

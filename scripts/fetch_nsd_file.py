@@ -1,0 +1,16 @@
+"""Fetch one of NSD's small files."""
+
+from pathlib import Path
+
+from capcortex.fetch.fetching import fetch_file
+from capcortex.jobs import job
+
+if __name__ == "__main__":
+    with job(snakemake):
+        fetch_file(
+            snakemake.wildcards.key,
+            Path(snakemake.output.file),
+            table=Path(snakemake.scriptdir).parent / snakemake.config["datasets_table"],
+            folder=Path(snakemake.params.folder),
+            terms_accepted=snakemake.config["bucket"]["nsd_terms_accepted"],
+        )

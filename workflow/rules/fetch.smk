@@ -1,0 +1,116 @@
+"""From the public bucket: what the study needs of NSD and of COCO's annotations, and nothing else. Only when source is bucket.
+
+Needs: config/datasets.tsv, a network. Makes: resources/natural-scenes-dataset, resources/fetched.
+
+Neither the code nor the table is a parameter here: what was fetched is checked against its published and its first checksum, and another
+version of the code, or another mirror, would give the same bytes again.
+"""
+
+# Raw betas of so many sessions of a subject and space lie on the disk at once: the fetch of a session waits for the extraction
+# of the one so many before it. Not a key of the config: another number would be another list of inputs, and all betas fetched anew.
+RAW_SESSIONS = 2
+
+if STUDY.config["source"] == "bucket":
+
+    rule fetch_nsd_file:
+        """Fetch one of NSD's small files: design, trials, labels, transforms, masks, ncsnr."""
+        output:
+            file=nsd_file("{key}"),
+        log:
+            "logs/fetch_nsd_file/{key}.log",
+        benchmark:
+            "benchmarks/fetch_nsd_file/{key}.tsv"
+        wildcard_constraints:
+            key=r"nsddata/.+|nsddata_betas/.+ncsnr\.(mgh|nii\.gz)",
+        # The facts of the dataset are counted first of all, so that a study on other data stops early.
+        priority: 100
+        conda:
+            "../../envs/analysis.yaml"
+        threads: 1
+        resources:
+            mem_mb=500,
+            runtime=lambda wildcards, attempt: attempt * 15,
+            disk_mb=lambda wildcards: 1 + int(2 * fetched_mb(wildcards.key)),
+            downloads=1,
+        params:
+            folder="resources/fetched",
+            provenance="resources/fetched/provenance",
+        message:
+            "Fetching {wildcards.key}"
+        script:
+            "../../scripts/fetch_nsd_file.py"
+
+    rule fetch_session_betas:
+        """Fetch the raw betas of one session: a hemisphere of a surface, or the volume."""
+        input:
+            accepted="results/design/acceptance/{subject}.tsv",
+            # Extracted, so that its raw betas are dropped.
+            earlier=session_extracted_before,
+        output:
+            file=raw_betas(
+                nsd_file(
+                    "nsddata_betas/ppdata/{subject}/{raw_space}/{version}/{part}betas_session{session}.{suffix}"
+                )
+            ),
+        log:
+            "logs/fetch_session_betas/{subject}/{raw_space}_{version}_{part}session-{session}.{suffix}.log",
+        benchmark:
+            "benchmarks/fetch_session_betas/{subject}/{raw_space}_{version}_{part}session-{session}.{suffix}.tsv"
+        wildcard_constraints:
+            raw_space="fsaverage|nativesurface|func1pt8mm",
+            version="|".join(layout.BETAS_VERSIONS),
+            part=r"([lr]h\.)?",
+            suffix=r"mgh|hdf5|nii\.gz",
+        conda:
+            "../../envs/analysis.yaml"
+        threads: 1
+        resources:
+            mem_mb=500,
+            runtime=fetching_runtime,
+            disk_mb=lambda wildcards: 1
+            + int(1.1 * fetched_mb(raw_betas_key(wildcards))),
+            downloads=1,
+        params:
+            key=raw_betas_key,
+            folder="resources/fetched",
+            provenance="resources/fetched/provenance",
+        message:
+            "Fetching betas of {wildcards.subject}, session {wildcards.session}, {wildcards.raw_space} {wildcards.part}"
+        script:
+            "../../scripts/fetch_session_betas.py"
+
+    rule fetch_coco_annotations:
+        """Fetch COCO's captions and annotated objects, and take them out of their archive."""
+        output:
+            annotations=[
+                nsd_file(layout.annotations(kind, split))
+                for kind in ("captions", "instances")
+                for split in layout.SPLITS
+            ],
+        log:
+            "logs/fetch_coco_annotations/fetch_coco_annotations.log",
+        benchmark:
+            "benchmarks/fetch_coco_annotations/fetch_coco_annotations.tsv"
+        conda:
+            "../../envs/analysis.yaml"
+        threads: 1
+        resources:
+            mem_mb=500,
+            runtime=lambda wildcards, attempt: attempt * 30,
+            disk_mb=1500,
+            downloads=1,
+        params:
+            key=layout.ANNOTATIONS_ARCHIVE,
+            folder="resources/fetched",
+            provenance="resources/fetched/provenance",
+        message:
+            "Fetching COCO's captions and annotated objects"
+        script:
+            "../../scripts/fetch_coco_annotations.py"
+
+    rule check_acceptance:
+        """TO COME"""
+        output:
+            facts="results/design/acceptance/{subject}.tsv",
+        shell:
+            "touch {output}"
