@@ -26,7 +26,7 @@ AVERAGING_VALUE_SECONDS = 34e-9
 """A unit in a trial: 8.4 s for 8,192 units, 40 sessions of 750 trials and 10,000 images."""
 
 REGION_BYTES_PER_SECOND = 0.66e9
-"""Averages as they lie in chunks, of which a region keeps some: 0.8 GB in 1.2 s. Vertices of a region lie in nearly all chunks."""
+"""Averages in their chunks, of which a region keeps some: 0.8 GB in 1.2 s. The vertices of a region lie in nearly all chunks."""
 
 PAIR_SECONDS = 0.29e-9
 """A unit or feature of a pair of images: a correlation RDM of 100 images and 20,000 units takes 29 ms."""
@@ -66,7 +66,7 @@ def captions_memory_mb(annotations_mb: float) -> int:
 
 
 def embedding_memory_mb(captions_mb: float) -> int:
-    """Memory of `embed_model`: sentence vectors (768 float32 for each line of about 60 bytes), twice, beside torch and the model."""
+    """Memory of `embed_model`: sentence vectors (768 float32 for a line of about 60 bytes), twice, beside torch and the model."""
     return 2500 + int(100 * captions_mb)
 
 
@@ -83,6 +83,16 @@ def ceilings_mb(shared_image_sets: int, image_set_size: int, n_shared: int) -> f
 def model_rdm_memory_mb(inputs_mb: float, n_sets: int, image_set_size: int) -> int:
     """Memory of `compute_model_rdm`."""
     return 400 + int(3 * inputs_mb + 3 * rdms_mb(n_sets, image_set_size))
+
+
+def bootstrap_memory_mb(inputs_mb: float) -> int:
+    """Memory of `bootstrap_rois`: RDMs of all regions, subjects and models, and a copy."""
+    return 500 + int(2 * inputs_mb)
+
+
+def permutation_memory_mb(inputs_mb: float) -> int:
+    """Memory of `permute_images`: RDMs of all regions and subjects and of one model, and a copy."""
+    return 600 + int(2 * inputs_mb)
 
 
 def roi_rdm_memory_mb(

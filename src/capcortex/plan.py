@@ -1,7 +1,7 @@
 """``python -m capcortex.plan [overlay ...] < dry run``: what the study would fetch, need and take, and what is there already.
 
-Runs and fetches nothing. Which jobs are left comes from Snakemake's own dry run, whose text is read from standard input (``make plan``
-hands it over); sizes from the study's tables, from files where they are there, and from NSD's shapes where they are not.
+Runs and fetches nothing. Which jobs are left comes from Snakemake's own dry run, whose text is read from standard input (``make
+plan`` hands it over); sizes from the study's tables, from files where they are there, and from NSD's shapes where they are not.
 """
 
 import re
@@ -14,12 +14,14 @@ from pathlib import Path
 from capcortex import costs
 from capcortex.config import Study, load_study
 from capcortex.config_files import ConfigError, merge_layers, read_layers
+from capcortex.fetch.sources import Sources, read_sources
 from capcortex.files import MADE_IN
 from capcortex.nsd import layout, sizes
 from capcortex.nsd.betas import averaging_memory_mb
 from capcortex.nsd.bookkeeping import MOST_SHARED, REPEATS
 from capcortex.nsd.sessions import read_mask, surface_extraction_memory_mb, volume_extraction_memory_mb
 from capcortex.rsa.all_pairs import all_pairs_memory_mb
+from capcortex.rsa.rdm import n_pairs
 from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.tables import read_table
 
@@ -46,12 +48,11 @@ KINDS = {
 }
 """What NSD's files hold, by the first pattern that their key fits."""
 
-RULES_OF_RAW_BETAS = {"surface betas": "fetch_surface_session", "volume betas": "fetch_volume_session"}
-
 # Of the miniature, before it is made: fsaverage5 and volumes of about 33 x 41 x 31 voxels, of which 17,600 are in the mask.
 MINIATURE_VERTICES = 10_242
 MINIATURE_VOXELS, MINIATURE_BRAIN = 33 * 41 * 31, 17_600
 NSD_IMAGES, CAPTIONS_OF_IMAGE = 73_000, 5
+ANNOTATIONS_BYTES = 0.8e9
 # Widest features of the encoders that the study comes with, and of random numbers.
 FEATURES = 768
 CAPTION_LINE_BYTES = 60
@@ -165,7 +166,9 @@ def jobs_left(dry_run: str) -> dict[str, int]:
         return {rule: int(count) for rule, count in rows if rule != "all"}
     if "Nothing to be done" in dry_run:
         return {}
-    raise ValueError(dry_run.strip() or "standard input is empty; expected the text of snakemake --dry-run: say make plan")
+    raise ValueError(
+        dry_run.strip() or "standard input is empty; expected the text of snakemake --dry-run: say make plan"
+    )
 
 
 def spaces_used(study: Study) -> list[str]:
@@ -204,7 +207,7 @@ def sizes_of(study: Study, subject: str) -> Sizes:
 
 
 def _images_seen_three_times(study: Study, row: Mapping[str, int | str]) -> tuple[int, str]:
-    """Number of a subject's images with three showings, and what it is in words if it is only an upper bound."""
+    """Count a subject's images with three showings, and say what the number is if it is only an upper bound."""
     trials = Path(f"results/design/trials/{row['subject']}.tsv")
     if trials.exists():
         table = read_table(trials, columns=["id73k", "showings", "session"])
@@ -223,35 +226,55 @@ def betas_of(study: Study, subject: Sizes, space: str) -> Betas:
     config = study.config
     dim = "vertex" if space == "fsaverage" else "voxel"
     n_units, rdm_space = subject.n_units(space), space == config["roi_space"]
-    # Trials of a session that show images seen three times: all sessions taken together.
-    kept = REPEATS * subject.n_images / subject.n_sessions
-    extracted = round(subject.n_sessions * sizes.extracted_session_bytes(1, n_units, dim) * kept)
+    extracted = sizes.extracted_bytes(subject.n_sessions, REPEATS * subject.n_images, n_units, dim)
     averaged = sizes.averages_bytes(subject.n_images, n_units, dim)
     averaged += sizes.repeats_bytes(n_repeated(study, subject, space), n_units, dim)
     later = 0
     if rdm_space:
-        n_sets, size = n_image_sets(study), config["image_set_size"]
-        of_region = costs.rdms_mb(n_sets, size) + costs.ceilings_mb(config["shared_image_sets"], size, MOST_SHARED)
-        later += int(of_region * 2**20 * n_rois(study))
+        of_region = costs.ceilings_mb(config["shared_image_sets"], config["image_set_size"], MOST_SHARED) * 2**20
+        later += n_rois(study) * int(of_region) + roi_rdm_bytes(study, subject)
     if space == "func1pt8mm":
         later += 4 * len(config["searchlight"]["models"]) * subject.image_sets * n_units
-    return Betas(raw_bytes(study, subject, space), subject.n_sessions, extracted, averaged, later)
+    raw = raw_bytes(study, subject, space) if drops_raw(study) else 0
+    return Betas(raw, subject.n_sessions, extracted, averaged, later)
 
 
 def raw_bytes(study: Study, subject: Sizes, space: str) -> int:
-    """Size of the raw betas of a session that the study itself puts on the disk."""
-    if study.config["source"] == "local":
-        return 0
+    """Size of a session's raw betas, which the study fetches or makes."""
     on_surface = space == "fsaverage"
     kind = study.config.get("surface_betas", "fsaverage") if on_surface else study.config["volume_betas"]
     n_values = subject.n_vertices if on_surface else subject.n_volume
     return sizes.raw_session_bytes(kind, subject.trials_per_session, n_values)
 
 
+def drops_raw(study: Study) -> bool:
+    """Whether raw betas are on the disk only until they are extracted."""
+    return study.config["source"] == "bucket" and not study.config["bucket"]["keep_raw"]
+
+
+def kept_raw_bytes(study: Study, subjects: Sequence[Sizes]) -> int:
+    """Raw betas that the study puts on the disk and keeps; the miniature makes those of both spaces."""
+    if study.config["source"] == "local" or drops_raw(study):
+        return 0
+    spaces = spaces_used(study) if study.config["source"] == "bucket" else layout.SPACES
+    return sum(each.n_sessions * raw_bytes(study, each, space) for each in subjects for space in spaces)
+
+
 def n_repeated(study: Study, subject: Sizes, space: str) -> int:
-    """Number of images whose single repeats are kept: at most the shared ones, or all where distances are made of them."""
+    """Count images whose single repeats are kept: at most the shared ones, or all where distances are made of them."""
     of_all = study.config["brain_distance"] == "crossnobis" and space == study.config["roi_space"]
     return subject.n_images if of_all else min(MOST_SHARED, subject.n_images)
+
+
+def roi_rdm_bytes(study: Study, subject: Sizes) -> int:
+    """Size of a subject's RDMs of all regions, own and shared image sets, float32."""
+    n_sets, size = subject.image_sets + study.config["shared_image_sets"], study.config["image_set_size"]
+    return 4 * n_rois(study) * n_sets * n_pairs(size)
+
+
+def model_rdm_bytes(study: Study) -> int:
+    """Size of a model's RDMs of all image sets, float32."""
+    return 4 * n_image_sets(study) * n_pairs(study.config["image_set_size"])
 
 
 def n_image_sets(study: Study) -> int:
@@ -289,9 +312,10 @@ def other_bytes(study: Study, small_files: int, raw_kept: int) -> dict[str, int]
     encoders = [study.model_row(model)["builder"] for model in study.model_names if study.encoder_row(model)]
     n_images = n_text_images(study)
     sentences = sum(builder in ("sentence", "scrambled") for builder in encoders) * CAPTIONS_OF_IMAGE * n_images
-    rdms = len(study.model_names) * costs.rdms_mb(n_image_sets(study), study.config["image_set_size"]) * 2**20
+    rdms = len(study.model_names) * model_rdm_bytes(study)
     return {
-        "small files of NSD and COCO": small_files,
+        # The archive's JSON files beside it.
+        "small files of NSD and COCO": small_files + int(ANNOTATIONS_BYTES * n_images / NSD_IMAGES),
         "sentence vectors": 4 * FEATURES * sentences,
         "captions, features and RDMs of models": int(
             CAPTIONS_OF_IMAGE * CAPTION_LINE_BYTES * n_images + 4 * FEATURES * n_images * len(study.model_names) + rdms
@@ -332,10 +356,12 @@ def costs_of(study: Study, subjects: Sequence[Sizes]) -> dict[str, Cost]:
         add("score_searchlight", (job for each in subjects for job in _searchlight(study, each)))
     n_compared = len(subjects) * len(study.model_names) * n_rois(study) * config["bootstrap_draws"]
     second = costs.comparison_seconds(config["rdm_comparison"], config["image_set_size"])
-    rois_mb = len(subjects) * n_rois(study) * costs.rdms_mb(n_image_sets(study), config["image_set_size"])
-    memory = 500 + int(2 * rois_mb)
-    add("bootstrap_rois", [(memory, n_compared * config["shared_image_sets"] * second)])
+    rois_mb = sum(roi_rdm_bytes(study, each) for each in subjects) / 2**20
+    model_mb = model_rdm_bytes(study) / 2**20
+    all_mb = rois_mb + len(study.model_names) * model_mb
+    add("bootstrap_rois", [(costs.bootstrap_memory_mb(all_mb), n_compared * config["shared_image_sets"] * second)])
     permuted = config["image_permutations"] * n_image_sets(study) * n_rois(study) * second
+    memory = costs.permutation_memory_mb(rois_mb + model_mb)
     add("permute_images", [(memory, permuted) for _ in study.model_names])
     found |= _text_costs(study)
     return found
@@ -373,7 +399,7 @@ def _roi_rdms(study: Study, subject: Sizes) -> tuple[int, float]:
     n_sets, size = subject.image_sets + config["shared_image_sets"], config["image_set_size"]
     seconds = n_rois(study) * averages / costs.REGION_BYTES_PER_SECOND
     # All regions of an atlas together have at most all units.
-    seconds += len(config["rois"]) * n_units * n_sets * size * (size - 1) / 2 * costs.PAIR_SECONDS
+    seconds += len(config["rois"]) * n_units * n_sets * n_pairs(size) * costs.PAIR_SECONDS
     if config["brain_distance"] == "crossnobis":
         seconds += costs.CROSSNOBIS_SECONDS * n_sets * n_rois(study)
     return memory, seconds
@@ -402,9 +428,8 @@ def _searchlight(study: Study, subject: Sizes) -> list[tuple[int, float]]:
 
 
 def _text_costs(study: Study) -> dict[str, Cost]:
-    # 0.8 GB of JSON for NSD's 73,000 images: those of all 123,287 of COCO.
     n_images = n_text_images(study)
-    annotations = 0.8e9 * n_images / NSD_IMAGES
+    annotations = ANNOTATIONS_BYTES * n_images / NSD_IMAGES
     captions_mb = CAPTIONS_OF_IMAGE * CAPTION_LINE_BYTES * n_images / 2**20
     sentences = {"sentence": CAPTIONS_OF_IMAGE, "scrambled": CAPTIONS_OF_IMAGE, "word-average": 1}
     seconds = 0.0
@@ -417,17 +442,14 @@ def _text_costs(study: Study) -> dict[str, Cost]:
     n_models = len({*study.model_names, *study.config["searchlight"]["models"], *study.sentinel_models})
     features_mb = 4 * FEATURES * n_images / 2**20
     n_sets, size = n_image_sets(study), study.config["image_set_size"]
-    n_pairs = n_sets * size * (size - 1) / 2
     return {
         "prepare_captions": Cost(
             costs.captions_memory_mb(annotations / 2**20), annotations / costs.ANNOTATION_BYTES_PER_SECOND, 1
         ),
-        "embed_model": Cost(
-            costs.embedding_memory_mb(captions_mb), seconds + costs.JOB_SECONDS * n_models, n_models
-        ),
+        "embed_model": Cost(costs.embedding_memory_mb(captions_mb), seconds + costs.JOB_SECONDS * n_models, n_models),
         "compute_model_rdm": Cost(
             costs.model_rdm_memory_mb(features_mb, n_sets, size),
-            len(study.model_names) * (costs.JOB_SECONDS + n_pairs * FEATURES * costs.PAIR_SECONDS),
+            len(study.model_names) * (costs.JOB_SECONDS + n_sets * n_pairs(size) * FEATURES * costs.PAIR_SECONDS),
             len(study.model_names),
         ),
     }
@@ -439,54 +461,70 @@ def kind_of(key: str) -> str:
 
 
 @dataclass(frozen=True)
+class Output:
+    """A file that a rule makes: whether it is there, and whether its job is left."""
+
+    path: str
+    rule: str
+    there: bool
+    left: bool
+
+
+def outputs_of(summary: str) -> list[Output]:
+    """Read the files that the study makes from the text of ``snakemake --summary``."""
+    rows = (line.split("\t") for line in summary.splitlines())
+    return [
+        Output(path, rule, there=status not in ("missing", "removed temp file"), left=what != "no update")
+        for path, _, rule, _, status, what in (row for row in rows if len(row) == 6)
+        if path != "output_file"
+    ]
+
+
+@dataclass
 class Files:
-    """Files of NSD of one kind: how many and how many bytes, and the same of those that are there and that will be fetched."""
+    """Number and bytes of files of one kind: all, those that are there, and those that will be fetched."""
 
-    kind: str
-    n: int
-    size: int
-    n_there: int
-    size_there: int
-    n_left: int
-    size_left: int
+    n: int = 0
+    size: float = 0
+    n_there: int = 0
+    size_there: int = 0
+    n_left: int = 0
+    size_left: float = 0
 
 
-def group_files(files: Mapping[str, int], root: str, left: Mapping[str, int]) -> list[Files]:
-    """Count the files that a study reads of NSD, kind by kind.
+def fetched_files(outputs: Iterable[Output], sources: Sources, root: str) -> dict[str, Files]:
+    """Count the files that the study fetches, kind by kind.
 
     Parameters
     ----------
-    files
-        Keys with their size in bytes, known or about.
+    outputs
+        What the study makes. A file that is dropped after its use, and is not needed again, is neither there nor left.
+    sources
+        Says how large files are, about.
     root
-        Folder in which they are, or will be.
-    left
-        Jobs that are left: raw betas are dropped when they have been extracted, so that those which are not there need not be
-        fetched again.
+        Folder of NSD's tree.
     """
-    groups: dict[str, list[tuple[str, int]]] = {}
-    for key, size in files.items():
-        groups.setdefault(kind_of(key), []).append((key, size))
-    found = []
-    for kind in (kind for kind in KINDS if kind in groups):
-        members = groups[kind]
-        there = [Path(root, key) for key, _ in members if Path(root, key).exists()]
-        n, size = len(members), sum(size for _, size in members)
-        absent = [size for key, size in members if not Path(root, key).exists()]
-        n_left, size_left = len(absent), sum(absent)
-        if kind in RULES_OF_RAW_BETAS:
-            per_session = 2 if kind == "surface betas" else 1
-            n_left = per_session * left.get(RULES_OF_RAW_BETAS[kind], 0)
-            size_left = round(size * n_left / n)
-        found.append(Files(kind, n, size, len(there), sum(path.stat().st_size for path in there), n_left, size_left))
-    return found
+    annotations = {layout.annotations(kind, split) for kind in ("captions", "instances") for split in layout.SPLITS}
+    found: dict[str, Files] = {kind: Files() for kind in KINDS}
+    for output in outputs:
+        if not output.rule.startswith("fetch_"):
+            continue
+        key = output.path.removeprefix(f"{root}/")
+        files = found[kind_of(key)]
+        # COCO's four files come in one archive.
+        share = len(annotations) if key in annotations else 1
+        size = sources.of(layout.ANNOTATIONS_ARCHIVE if share > 1 else key).about_mb * 1e6 / share
+        files.n, files.size = files.n + 1, files.size + size
+        if output.there:
+            files.n_there, files.size_there = files.n_there + 1, files.size_there + Path(output.path).stat().st_size
+        if output.left:
+            files.n_left, files.size_left = files.n_left + 1, files.size_left + size
+    return {kind: files for kind, files in found.items() if files.n}
 
 
 def bytes_there(folders: Iterable[str] = MADE_IN) -> int:
     """Bytes of what the study has made so far in the folder that it runs in."""
-    return sum(
-        path.stat().st_size for folder in folders for path in Path(folder).rglob("*") if path.is_file()
-    )
+    return sum(path.stat().st_size for folder in folders for path in Path(folder).rglob("*") if path.is_file())
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -494,6 +532,154 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [list(header), *map(list, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return [
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        ).rstrip()
         for line in lines
     ]
+
+
+def describe_files(study: Study, outputs: Sequence[Output], fetched: Mapping[str, Files]) -> list[str]:
+    """Say what is fetched, and what is there."""
+    n_there = sum(output.there for output in outputs)
+    there = f"Of {len(outputs):,} files that the study makes or fetches, {n_there:,} are there."
+    if study.config["source"] != "bucket":
+        how = "made" if study.config["source"] == "miniature" else "read in place"
+        return [f"Nothing is fetched: NSD's files are {how} in {study.nsd_root}.", there]
+    rows = [
+        [kind, f"{f.n:,}", gb(f.size), f"{f.n_there:,}", gb(f.size_there), f"{f.n_left:,}", gb(f.size_left)]
+        for kind, f in fetched.items()
+    ]
+    left = sum(f.size_left for f in fetched.values())
+    columns = ("n", "size", "n_there", "size_there", "n_left", "size_left")
+    sums = [sum(getattr(f, column) for f in fetched.values()) for column in columns]
+    rows.append(
+        ["all", *(gb(value) if "size" in column else f"{value:,}" for column, value in zip(columns, sums, strict=True))]
+    )
+    raw = "are kept (bucket: keep_raw)" if study.config["bucket"]["keep_raw"] else "are dropped when they are extracted"
+    return [
+        *table(["NSD and COCO", "files", "GB", "there", "GB", "to fetch", "GB"], rows),
+        f"Raw betas {raw}. Fetching takes {left / FETCH_BYTES_PER_SECOND / 3600:.1f} hours at "
+        f"{FETCH_BYTES_PER_SECOND / 1e6:.0f} MB/s (an assumption), while extraction goes on beside it.",
+        there,
+    ]
+
+
+def describe_disk(study: Study, subjects: Sequence[Sizes], fetched: Mapping[str, Files]) -> list[str]:
+    """Say how much disk the study takes at its peak, and whether there is so much."""
+    spaces = spaces_used(study)
+    betas = [betas_of(study, subject, space) for subject in subjects for space in spaces]
+    small = sum(f.size for kind, f in fetched.items() if "betas" not in kind)
+    other = other_bytes(study, int(small), kept_raw_bytes(study, subjects))
+    raw = sum(each.raw for each in betas)
+    rows = [
+        [f"raw betas, {RAW_AT_ONCE} sessions of every subject and space", gb(RAW_AT_ONCE * raw)] if raw else [],
+        ["extracted sessions, until they are averaged", gb(sum(each.extracted for each in betas))],
+        ["averages and repeats", gb(sum(each.averaged for each in betas))],
+        ["RDMs of regions, searchlight scores", gb(sum(each.later for each in betas))],
+        *([kind, gb(size)] for kind, size in other.items() if size),
+    ]
+    in_turn, at_once = (peak(betas) + sum(other.values()) for peak in (peak_in_turn, peak_at_once))
+    end = sum(each.done for each in betas) + sum(other.values())
+    made, free = bytes_there(), shutil.disk_usage(Path.cwd()).free
+    lines = [
+        *table(["On the disk, if all of it were there", "GB"], filter(None, rows)),
+        f"Peak: {gb(in_turn)} GB if subjects and spaces are worked on one after another; never more than {gb(at_once)} GB,",
+        f"in whatever order jobs run, with at most {AVERAGED_AT_ONCE} averaging jobs at once (profiles/default). "
+        f"In the end: {gb(end)} GB.",
+        f"Here: {gb(free)} GB are free, and the study has {gb(made)} GB already.",
+    ]
+    room = free + made
+    if room < in_turn:
+        lines.append(f"TOO LITTLE: make {gb(in_turn - room)} GB free, {gb(at_once - room)} GB to be safe.")
+    elif room < at_once:
+        lines.append(f"It may be too little: {gb(at_once - room)} GB more would do in any order.")
+    return lines
+
+
+def describe_jobs(study: Study, subjects: Sequence[Sizes], left: Mapping[str, int]) -> list[str]:
+    """Say which jobs are left, how much memory the largest of each rule asks for, and how long all of them take one core."""
+    found = costs_of(study, subjects)
+    rows, hours = [], 0.0
+    for rule, n in left.items():
+        cost = found.get(rule)
+        seconds = n * (cost.seconds / cost.n_jobs if cost else costs.FIGURE_SECONDS)
+        fetching = rule.startswith("fetch_")
+        hours += 0 if fetching else seconds / 3600
+        rows.append(
+            [rule, f"{n:,}", f"{cost.memory_mb:,}" if cost else "", "" if fetching else f"{seconds / 3600:.2f}"]
+        )
+    rows.append(["all", f"{sum(left.values()):,}", "", f"{hours:.1f}"])
+    largest = max(((found[rule].memory_mb, rule) for rule in left if rule in found), default=None)
+    lines = table(["jobs that are left", "jobs", "MB", "core hours"], rows) if left else ["Nothing is left to be done."]
+    if largest is not None:
+        lines += [
+            f"MB: memory that the largest job of a rule asks for, the most {largest[0]:,} MB ({largest[1]}). Where none is given it is at",
+            "most 2,000. Jobs that run at once ask for it together: --resources mem_mb=... on Snakemake's command line bounds",
+            "the sum. Core hours: rates of one machine (docs/speed.md, src/capcortex/costs.py), files in memory, without fetching;",
+            "other processors and disks differ by factors.",
+        ]
+    return lines
+
+
+def gb(size: float) -> str:
+    """Bytes as GB (10^9) with one decimal, small ones with three."""
+    return f"{size / GB:,.1f}" if size >= 0.05 * GB or not size else f"{size / GB:.3f}"
+
+
+def describe(study: Study, dry_run: str) -> str:
+    """Say what a study would fetch, need and take, and what is there already.
+
+    Parameters
+    ----------
+    study
+        The study.
+    dry_run
+        What ``snakemake --dry-run`` and ``snakemake --summary`` printed.
+
+    Raises
+    ------
+    ValueError
+        If the text is not a dry run's.
+    """
+    left, outputs = jobs_left(dry_run), outputs_of(dry_run)
+    subjects = [sizes_of(study, subject) for subject in study.subject_names]
+    fetched = (
+        fetched_files(outputs, read_sources(study.config["datasets_table"]), study.nsd_root)
+        if study.config["source"] == "bucket"
+        else {}
+    )
+    n_sessions = sum(subject.n_sessions for subject in subjects)
+    guesses = sorted({guess for subject in subjects for guess in subject.estimated})
+    head = f"{len(subjects)} subjects, {n_sessions} sessions, betas in {' and '.join(spaces_used(study))}. Nothing was run."
+    if guesses:
+        head += f"\nEstimates, until the files are there: {', '.join(guesses)}."
+    parts = [
+        [head],
+        describe_files(study, outputs, fetched),
+        describe_disk(study, subjects, fetched),
+        describe_jobs(study, subjects, left),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts)
+
+
+def main(overlays: Sequence[str]) -> int:
+    """Print the plan of the study in this folder, under overlays.
+
+    Returns
+    -------
+    int
+        Exit code: 1 if something is wrong.
+    """
+    files = ["config.yaml", *overlays]
+    try:
+        study = load_study(merge_layers(read_layers(files)), ".", files)
+        print(describe(study, sys.stdin.read()))
+    except (ConfigError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

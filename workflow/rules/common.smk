@@ -17,11 +17,13 @@ from capcortex.config_checks import MINIATURE_FOLDER
 from capcortex.config_files import ConfigError
 from capcortex.costs import (
     SETS_PER_JOB,
+    bootstrap_memory_mb,
     captions_memory_mb,
     ceilings_mb,
     comparison_seconds,
     embedding_memory_mb,
     model_rdm_memory_mb,
+    permutation_memory_mb,
     rdms_mb,
     roi_rdm_memory_mb,
 )
@@ -115,10 +117,15 @@ def session_volume_betas(wildcards):
 
 
 @functools.cache
+def sources():
+    """The table of sources."""
+    return read_sources(STUDY_FOLDER / STUDY.config["datasets_table"])
+
+
+@functools.cache
 def fetched_mb(key):
     """About how large a file is that is fetched, in MB."""
-    sources = read_sources(STUDY_FOLDER / STUDY.config["datasets_table"])
-    return sources.of(key).about_mb
+    return sources().of(key).about_mb
 
 
 def raw_betas(path):

@@ -131,7 +131,7 @@ rule bootstrap_rois:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (500 + int(2 * input.size_mb)),
+        * bootstrap_memory_mb(input.size_mb),
         runtime=bootstrap_runtime,
         disk_mb=10,
     params:
@@ -166,7 +166,7 @@ rule permute_images:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (600 + int(2 * input.size_mb)),
+        * permutation_memory_mb(input.size_mb),
         runtime=permutation_runtime,
         disk_mb=10,
     params:

@@ -6,6 +6,7 @@ of units and never holds a subject in memory.
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -16,6 +17,9 @@ from capcortex.files import remedy
 from capcortex.ids import Ids, as_ids, positions
 from capcortex.nsd.bookkeeping import REPEATS
 from capcortex.nsd.sessions import Z_MISSING, Z_STEP
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 UNIT_BLOCK = 4096
 # The surface is read region by region, for all images; the volume image set by image set, for all voxels.
@@ -71,8 +75,6 @@ def average_repeats(
     ValueError
         If an image does not occur three times over the sessions, or the sessions differ in their units.
     """
-    from scipy.sparse import csr_array
-
     if incomplete_data not in POLICIES:
         raise ValueError(f"incomplete_data: {incomplete_data!r} is not one of {', '.join(POLICIES)}")
     with ExitStack() as stack:
@@ -99,13 +101,10 @@ def average_repeats(
         repeat_of_trial = np.empty(ids.size, np.intp)
         repeat_of_trial[np.argsort(image_of_trial, kind="stable")] = np.tile(np.arange(REPEATS), images.size)
         bounds = np.cumsum([session.sizes["trial"] for session in opened])[:-1]
-        # For each session the images that it showed, a small part of the subject's, and the 0/1 matrix (image, trial) that adds up
-        # the trials of each; and the trials whose z-scores are kept, with their places among the repeats.
+        # For each session how its trials add up; and the trials whose z-scores are kept, with their places among the repeats.
         sums, singles = [], []
         for rows, repeat in zip(np.split(image_of_trial, bounds), np.split(repeat_of_trial, bounds), strict=True):
-            shown, row_of_trial = np.unique(rows, return_inverse=True)
-            places_of_trials = (row_of_trial, np.arange(rows.size))
-            sums.append((shown, csr_array((np.ones(rows.size), places_of_trials), shape=(shown.size, rows.size))))
+            sums.append(_adding_up(rows))
             own = np.flatnonzero(np.isin(rows, kept))
             singles.append((own, (repeat[own], np.searchsorted(kept, rows[own]))))
         about = {"subject": subject, "incomplete_data": incomplete_data, "sessions": len(sessions)}
@@ -156,6 +155,15 @@ def average_repeats(
                 np.divide(total, count, out=total, where=usable)
                 total[:, ~usable] = np.nan
                 variable[:, start:stop] = total.astype(np.float32)
+
+
+def _adding_up(image_of_trial: NDArray[np.intp]) -> tuple[NDArray[np.intp], "csr_array"]:
+    """Images that a session showed, a small part of the subject's, and the 0/1 matrix (image, trial) that adds up each one's trials."""
+    from scipy.sparse import csr_array
+
+    shown, rows = np.unique(image_of_trial, return_inverse=True)
+    columns = np.arange(rows.size)
+    return shown, csr_array((np.ones(rows.size), (rows, columns)), shape=(shown.size, rows.size))
 
 
 def caution_about_repeats(distance: str, version: str) -> str | None:

@@ -56,17 +56,19 @@ def raw_session_bytes(kind: str, n_trials: int, n_values: int) -> int:
     return int(RAW_BYTES_PER_VALUE[kind] * n_trials * n_values)
 
 
-def extracted_session_bytes(n_trials: int, n_units: int, dim: str) -> int:
-    """Size of a file of `extract_session`: int16 of the trials that it keeps, whole blocks of units.
+def extracted_bytes(n_sessions: int, n_trials: int, n_units: int, dim: str) -> int:
+    """Size of the files of `extract_session`: int16 of the trials that they keep, whole blocks of units.
 
     Parameters
     ----------
+    n_sessions
+        Sessions.
     n_trials
-        Trials of the session that show images seen three times.
+        Trials of all of them that show images seen three times.
     n_units, dim
         Number of units, and ``vertex`` or ``voxel``.
     """
-    return 2 * n_trials * _padded(n_units, sessions.UNIT_BLOCK) + _places(n_units, dim)
+    return 2 * n_trials * _padded(n_units, sessions.UNIT_BLOCK) + n_sessions * _places(n_units, dim)
 
 
 def averages_bytes(n_images: int, n_units: int, dim: str) -> int:
