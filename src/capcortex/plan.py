@@ -307,7 +307,7 @@ def peak_at_once(betas: Sequence[Betas], averaged_at_once: int = AVERAGED_AT_ONC
     return sum(others) + sum(max(0, gain) for gain in more[:averaged_at_once])
 
 
-def other_bytes(study: Study, small_files: int, raw_kept: int) -> dict[str, int]:
+def other_bytes(study: Study, subjects: Sequence[Sizes], small_files: int) -> dict[str, int]:
     """Bytes of what is there from early on until the end, by kind: upper bounds."""
     encoders = [study.model_row(model)["builder"] for model in study.model_names if study.encoder_row(model)]
     n_images = n_text_images(study)
@@ -320,9 +320,14 @@ def other_bytes(study: Study, small_files: int, raw_kept: int) -> dict[str, int]
         "captions, features and RDMs of models": int(
             CAPTIONS_OF_IMAGE * CAPTION_LINE_BYTES * n_images + 4 * FEATURES * n_images * len(study.model_names) + rdms
         ),
-        "maps, tables and figures": FIGURES_BYTES + 20_000_000 * len(study.maps) * (1 + len(study.subject_names)),
-        "raw betas that are kept": raw_kept,
+        "maps, tables and figures": FIGURES_BYTES + len(study.maps) * sum(map(_map_bytes, subjects)),
+        "raw betas that are kept": kept_raw_bytes(study, subjects),
     }
+
+
+def _map_bytes(subject: Sizes) -> int:
+    # In the volume r, sd and size of the sphere; on the surface netCDF and GIFTI.
+    return 4 * (3 * subject.n_volume + 2 * subject.n_vertices)
 
 
 def n_text_images(study: Study) -> int:
@@ -570,7 +575,7 @@ def describe_disk(study: Study, subjects: Sequence[Sizes], fetched: Mapping[str,
     spaces = spaces_used(study)
     betas = [betas_of(study, subject, space) for subject in subjects for space in spaces]
     small = sum(f.size for kind, f in fetched.items() if "betas" not in kind)
-    other = other_bytes(study, int(small), kept_raw_bytes(study, subjects))
+    other = other_bytes(study, subjects, int(small))
     raw = sum(each.raw for each in betas)
     rows = [
         [f"raw betas, {RAW_AT_ONCE} sessions of every subject and space", gb(RAW_AT_ONCE * raw)] if raw else [],
@@ -606,18 +611,20 @@ def describe_jobs(study: Study, subjects: Sequence[Sizes], left: Mapping[str, in
         seconds = n * (cost.seconds / cost.n_jobs if cost else costs.FIGURE_SECONDS)
         fetching = rule.startswith("fetch_")
         hours += 0 if fetching else seconds / 3600
+        negligible = fetching or seconds < 18
         rows.append(
-            [rule, f"{n:,}", f"{cost.memory_mb:,}" if cost else "", "" if fetching else f"{seconds / 3600:.2f}"]
+            [rule, f"{n:,}", f"{cost.memory_mb:,}" if cost else "", "" if negligible else f"{seconds / 3600:.2f}"]
         )
     rows.append(["all", f"{sum(left.values()):,}", "", f"{hours:.1f}"])
     largest = max(((found[rule].memory_mb, rule) for rule in left if rule in found), default=None)
     lines = table(["jobs that are left", "jobs", "MB", "core hours"], rows) if left else ["Nothing is left to be done."]
     if largest is not None:
         lines += [
-            f"MB: memory that the largest job of a rule asks for, the most {largest[0]:,} MB ({largest[1]}). Where none is given it is at",
-            "most 2,000. Jobs that run at once ask for it together: --resources mem_mb=... on Snakemake's command line bounds",
-            "the sum. Core hours: rates of one machine (docs/speed.md, src/capcortex/costs.py), files in memory, without fetching;",
-            "other processors and disks differ by factors.",
+            "MB: memory that the largest job of a rule asks for, at most 2,000 where none is given; the most are "
+            f"{largest[0]:,} ({largest[1]}).",
+            "Jobs that run at once ask for it together; --resources mem_mb=... on Snakemake's command line bounds the sum.",
+            "Core hours: rates of one machine (src/capcortex/costs.py) with files in memory, without fetching; other",
+            "processors and disks differ by factors.",
         ]
     return lines
 

@@ -158,7 +158,7 @@ def average_repeats(
 
 
 def _adding_up(image_of_trial: NDArray[np.intp]) -> tuple[NDArray[np.intp], "csr_array"]:
-    """Images that a session showed, a small part of the subject's, and the 0/1 matrix (image, trial) that adds up each one's trials."""
+    """Return the images that a session showed, few of all, and the 0/1 matrix (image, trial) that adds up their trials."""
     from scipy.sparse import csr_array
 
     shown, rows = np.unique(image_of_trial, return_inverse=True)

@@ -29,7 +29,6 @@ BRAIN_SHARE = 218_840 / math.prod(VOLUME_SHAPES["subj01"])
 """Share of the volume that lies in the brain mask: subj01's, taken for everyone."""
 
 COORDINATE_BYTES = 3 * 4  # i, j, k of a voxel, int32
-CHECKSUM_BYTES = 4
 RAW_BYTES_PER_VALUE = {"nii.gz": 0.445 * 2, "hdf5": 1.0434 * 2}
 """Of a volume's int16 betas, of all voxels: subj01's files of 467 MB and 1.0944 GB beside the 1.0488 GB that they hold."""
 
@@ -73,10 +72,8 @@ def extracted_bytes(n_sessions: int, n_trials: int, n_units: int, dim: str) -> i
 
 def averages_bytes(n_images: int, n_units: int, dim: str) -> int:
     """Size of the averages of `average_repeats`: float32 of all images, whole chunks."""
-    chunk = betas.IMAGE_CHUNK[dim]
-    columns = _padded(n_units, betas.UNIT_BLOCK)
-    n_chunks = math.ceil(n_images / chunk) * columns // betas.UNIT_BLOCK
-    return 4 * _padded(n_images, chunk) * columns + CHECKSUM_BYTES * n_chunks + _places(n_units, dim)
+    rows, columns = _padded(n_images, betas.IMAGE_CHUNK[dim]), _padded(n_units, betas.UNIT_BLOCK)
+    return 4 * rows * columns + _places(n_units, dim)
 
 
 def repeats_bytes(n_images: int, n_units: int, dim: str) -> int:
