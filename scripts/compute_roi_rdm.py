@@ -12,7 +12,7 @@ from capcortex.nsd.bookkeeping import REPEATS
 from capcortex.nsd.image_sets import read_image_sets
 from capcortex.nsd.regions import find_regions
 from capcortex.rsa.crossnobis import crossnobis_of_sets
-from capcortex.rsa.rdm import LEAST_UNITS, rdms_of_repeats, rdms_of_sets, undefined_rdms
+from capcortex.rsa.rdm import LEAST_UNITS, mean_of_other_repeats, rdms_of_repeats, rdms_of_sets, undefined_rdms
 
 LOG = logging.getLogger(__name__)
 
@@ -81,12 +81,11 @@ def main(
             single = region.read_repeats(repeats)
             if single.shape[2] >= LEAST_UNITS:
                 of_shared = single.sel(id73k=np.unique(shared_sets))
-                of_others = (of_shared.sum("repeat") - of_shared).transpose(*of_shared.dims) / (REPEATS - 1)
                 made_repeats, made_others = (
                     rdms_of_repeats(each, shared_sets, shared_labels, of_repeats, what=repeats)
-                    for each in (of_shared, of_others)
+                    for each in (of_shared, mean_of_other_repeats(of_shared))
                 )
-                del of_shared, of_others
+                del of_shared
             if crossnobis:
                 made = crossnobis_of_sets(single, sets, set_labels, seed=seed, subject=subject, what=repeats)
             del single

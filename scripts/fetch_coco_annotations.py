@@ -2,13 +2,10 @@
 
 from pathlib import Path
 
-from capcortex.fetch.archive import unpack
+from capcortex.fetch.archive import COCO_BYTES, unpack
 
 from capcortex.fetch.fetching import fetch_file
 from capcortex.jobs import job
-
-# The four files have 0.8 GB together.
-LARGEST_BYTES = 2 * 10**9
 
 if __name__ == "__main__":
     with job(snakemake):
@@ -21,5 +18,5 @@ if __name__ == "__main__":
             terms_accepted=snakemake.config["bucket"]["nsd_terms_accepted"],
         )
         members = {f"annotations/{Path(path).name}": Path(path) for path in snakemake.output.annotations}
-        unpack(archive, members, largest_bytes=LARGEST_BYTES)
+        unpack(archive, members, largest_bytes=COCO_BYTES)
         archive.unlink()

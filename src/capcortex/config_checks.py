@@ -12,6 +12,8 @@ from capcortex.config_files import KeyPath
 from capcortex.config_schema import Problem, find_unknown_name
 from capcortex.fetch.sources import SOURCE_COLUMNS, source_mistakes
 from capcortex.files import MADE_IN
+from capcortex.nsd.acceptance import KNOWN_FACTS
+from capcortex.nsd.facts import FACT_COLUMNS, FACTS_OF_ALL_SUBJECTS
 from capcortex.nsd.miniature.design import SHOWINGS, images_needed, run_lengths
 from capcortex.rsa.rdm import DISTANCES
 from capcortex.tables import read_table
@@ -25,7 +27,6 @@ NUMBERS_OF_SUBJECTS = SUBJECT_COLUMNS[1:]
 MODEL_COLUMNS = ["model", "builder", "encoder", "path", "distance", "label", "description"]
 ATLAS_COLUMNS = ["atlas", "defined_on", "surface", "volume", "names", "description"]
 ENCODER_COLUMNS = ["encoder", "source", "revision", "coco_captions", "licence"]
-FACT_COLUMNS = ["fact", "subject", "expected"]
 TABLES = {
     "subjects_table": SUBJECT_COLUMNS,
     "models_table": MODEL_COLUMNS,
@@ -396,6 +397,22 @@ def atlas_mistakes(atlases: pd.DataFrame, table: str) -> Iterator[str]:
                 yield f"{where}: {column}: {path!r} {verb} name {wanted}{rest}"
 
 
+def fact_mistakes(facts: pd.DataFrame, table: str) -> Iterator[str]:
+    """Find what is wrong in an acceptance table, in words that name table, fact, value and what is allowed."""
+    for row in facts[FACT_COLUMNS].to_dict("records"):
+        fact, subject = _cell(row["fact"]), _cell(row["subject"])
+        for text in find_unknown_name(fact, list(KNOWN_FACTS), "the facts that can be looked up"):
+            yield f"{table}: fact: {text}"
+        if fact in FACTS_OF_ALL_SUBJECTS and subject != "all":
+            yield f"{table}: fact {fact}: subject: found {subject!r}, expected 'all'"
+        elif not re.fullmatch(r"all|subj\d\d", subject):
+            yield f"{table}: fact {fact}: subject: found {subject!r}, expected all, or subj01 and so on"
+        if pd.isna(row["expected"]):
+            yield f"{table}: fact {fact} of {subject}: expected: found nothing, expected a number or a word"
+    for fact, subject in facts.loc[facts.duplicated(["fact", "subject"]), ["fact", "subject"]].itertuples(index=False):
+        yield f"{table}: fact {fact} of {subject} occurs twice"
+
+
 def _cell(value: Any) -> str:
     return "" if pd.isna(value) else str(value)
 
@@ -405,7 +422,7 @@ MISTAKES = {
     "models_table": model_mistakes,
     "encoders_table": lambda encoders, table: name_mistakes(encoders[ENCODER_COLUMNS], table),
     "atlases_table": atlas_mistakes,
-    "acceptance_table": lambda facts, table: [],
+    "acceptance_table": fact_mistakes,
     "datasets_table": source_mistakes,
 }
 """How to find what is wrong in the table that each key names."""

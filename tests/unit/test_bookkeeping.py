@@ -27,7 +27,7 @@ from capcortex.nsd.bookkeeping import (
     seen_three_times,
     seen_three_times_by_all,
 )
-from capcortex.nsd.facts import count_facts, require_facts
+from capcortex.nsd.facts import COUNTED_FACTS, count_facts, read_facts, require_facts
 from capcortex.nsd.image_sets import (
     all_shared_images,
     draw_image_sets,
@@ -186,7 +186,8 @@ def small_files(small, tmp_path_factory):
 
 
 def acceptance():
-    return read_table(ROOT / "config/acceptance_nsd.tsv", columns=["fact", "subject", "expected"])
+    table = read_facts(ROOT / "config/acceptance_nsd.tsv")
+    return table[table["fact"].isin(COUNTED_FACTS)].astype({"expected": int})
 
 
 def test_real_counts_pass_all_checks(real_files):
@@ -234,6 +235,10 @@ def test_every_stated_fact_is_compared(real_files):
         message = rf"^{fact} of {subject}: found {expected} in the files, a\.tsv says {expected + 1}"
         with pytest.raises(ValueError, match=message):
             require_facts(found, wrong, table="a.tsv")
+
+
+def test_facts_that_are_counted_are_the_ones_that_have_names(real_files):
+    assert set(count_facts(*real_files)["fact"]) == set(COUNTED_FACTS) == set(acceptance()["fact"])
 
 
 def test_unknown_fact_is_refused(real_files):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rsatoolbox
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -21,6 +22,7 @@ from capcortex.inference.ceilings import (
     ceiling_interval,
     join_ceilings,
     of_kind,
+    register_ceilings,
     released_ceiling,
     repeat_ceiling,
     require_alike,
@@ -231,6 +233,69 @@ def test_registry_says_what_each_ceiling_is(rng):
     means = of_repeats.groupby("subject")["lower"].mean()
     assert summary[["lower", "lower_low", "lower_high"]].tolist() == pytest.approx(tuple(mean_interval(means, 0.9)))
     assert keyed.loc[(RELEASED, "early"), "interval"] == "jackknife"
+
+
+def test_register_sorts_the_files_of_subjects_by_region_and_set(rng):
+    labels, rois = ["shared-001", "shared-002"], ["early", "OFA"]
+    have = {"early": SUBJECTS, "OFA": SUBJECTS[:3]}
+
+    def array(*shape, distance="cosine"):
+        dims = {3: ("roi", "image_set", "pair"), 4: ("roi", "image_set", "repeat", "pair")}[len(shape)]
+        return xr.DataArray(rng.uniform(size=shape), dims=dims, attrs={"distance": distance})
+
+    names = {"roi": rois, "image_set": labels}
+    rdms = {subject: xr.Dataset({"rdm": array(2, 2, PAIRS)}, coords=names) for subject in SUBJECTS}
+    others = {
+        subject: xr.Dataset(
+            {
+                "rdm_of_repeats": array(2, 2, 3, PAIRS, distance="correlation"),
+                "rdm_of_other_repeats": array(2, 2, 3, PAIRS, distance="correlation"),
+                "rdm_all_shared": (("roi", "pair_all"), rng.uniform(size=(2, PAIRS))),
+                "ncsnr_ceiling": ("roi", rng.uniform(size=2)),
+            },
+            coords=names | {"image_all": range(10)},
+        )
+        for subject in SUBJECTS
+    }
+    # Models list sets in an order of their own; one defines all pairs, the other does not in one set.
+    models = {name: array(1, 2, PAIRS)[0].assign_coords(image_set=labels[::-1]) for name in ("caption", "categories")}
+    models["categories"][0, [3, 7]] = np.nan
+
+    registry = register_ceilings(rdms, others, models, have, measure="spearman")
+
+    def sets(files, name):
+        return {
+            roi: {
+                label: {subject: files[subject][name].to_numpy()[rois.index(roi), i] for subject in those}
+                for i, label in enumerate(labels)
+            }
+            for roi, those in have.items()
+        }
+
+    def regions(name):
+        return {roi: {s: others[s][name].to_numpy()[rois.index(roi)] for s in those} for roi, those in have.items()}
+
+    alike = {"measure": "spearman", "distance": "cosine"}
+    defined = {"shared-001": np.ones(PAIRS, bool), "shared-002": ~np.isin(np.arange(PAIRS), [3, 7])}
+    expected = [
+        tabulate_between(sets(rdms, "rdm"), **alike),
+        tabulate_between(sets(rdms, "rdm"), **alike, model="categories", defined=defined),
+        tabulate_released(regions("rdm_all_shared")),
+        tabulate_repeats(
+            *(sets(others, name) for name in ("rdm_of_repeats", "rdm_of_other_repeats")),
+            measure="spearman",
+            distance="correlation",
+        ),
+        tabulate_ncsnr(regions("ncsnr_ceiling")),
+    ]
+    pd.testing.assert_frame_equal(registry, join_ceilings(expected))
+    assert registry[["lower", "upper"]].dtypes.tolist() == [np.float64, np.float64]  # written with nine digits, and n/a
+    # Without any image that all saw, what is left is what a subject has alone.
+    two = {"early": SUBJECTS[:2]}
+    no_sets = {subject: rdms[subject].isel(image_set=[]) for subject in SUBJECTS[:2]}
+    no_images = {subject: others[subject].isel(image_set=[], image_all=[], pair_all=[]) for subject in SUBJECTS[:2]}
+    left = register_ceilings(no_sets, no_images, models, two, measure="spearman")
+    assert left["kind"].tolist() == [NCSNR, NCSNR]
 
 
 def test_reliability_of_a_measure_without_a_zero_is_pearsons(rng):

@@ -276,6 +276,22 @@ def test_row_that_occurs_twice_is_refused(config, folder, name):
         load_study(config, folder)
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("imagse\tall\t1", r"fact: 'imagse' is not in the facts that can be looked up; nearest: "),
+        ("trials\tsubject1\t1", r"fact trials: subject: found 'subject1', expected all, or subj01 and so on"),
+        ("trials_of_all_subjects\tsubj01\t1", r"fact trials_of_all_subjects: subject: found 'subj01', expected 'all'"),
+        ("nsdgeneral_vertices\tsubj01\t", r"fact nsdgeneral_vertices of subj01: expected: found nothing"),
+        ("sessions\tsubj08\t31", r"fact sessions of subj08 occurs twice"),
+    ],
+)
+def test_fact_that_cannot_be_looked_up_is_named(config, folder, row, said):
+    change_table(folder, "acceptance_nsd.tsv", lambda lines: [*lines, row])
+    (line,) = errors_of(config | {"acceptance_table": "config/acceptance_nsd.tsv"}, folder)
+    assert re.match(rf"config: acceptance_table: config/acceptance_nsd\.tsv: {said}", line), line
+
+
 def test_missing_column_is_named(config, folder):
     change_table(folder, "models.tsv", lambda lines: [lines[0].replace("distance", "metric"), *lines[1:]])
     with pytest.raises(ValueError, match=r"models\.tsv: column\(s\) distance missing"):

@@ -12,6 +12,7 @@ from capcortex.inference.ceilings import (
     NOBODY,
     between_subject_ceiling,
     ceiling_interval,
+    join_ceilings,
     ratio_interval,
     tabulate_between,
 )
@@ -45,21 +46,17 @@ def ceilings_of(lower, upper=None, roi="early", *, subjects=SUBJECTS, without=No
     for left_out in [NOBODY, *subjects]:
         present = [i for i, subject in enumerate(subjects) if subject != left_out]
         lows = (without or {}).get(left_out, [lower[i] for i in present])
+        facts = {
+            "kind": BETWEEN,
+            "roi": roi,
+            "n_images": 100,
+            "pairs_of": EVERY_MODEL,
+            "n_pairs": 4950,
+            "left_out": left_out,
+        }
+        facts |= {"measure": measure, "distance": "correlation"}
         rows += [
-            (
-                BETWEEN,
-                roi,
-                label,
-                100,
-                EVERY_MODEL,
-                4950,
-                measure,
-                "correlation",
-                left_out,
-                subjects[i],
-                low + step,
-                upper[i] + step,
-            )
+            facts | {"image_set": label, "subject": subjects[i], "lower": low + step, "upper": upper[i] + step}
             for label, step in (("shared-001", -0.02), ("shared-002", 0.02))
             for i, low in zip(present, lows, strict=True)
         ]
@@ -292,6 +289,54 @@ def test_a_measure_without_a_zero_has_neither_tests_nor_ratios():
 
 def of_subjects(rng, subjects=SUBJECTS):
     return dict(zip(subjects, rng.uniform(size=(len(subjects), 45)), strict=True))
+
+
+def test_ratio_of_a_model_is_to_the_ceiling_on_the_pairs_that_it_defines(rng):
+    common = rng.uniform(size=45)
+    rdms = {"early": {f"shared-00{i}": {s: common + 0.3 * rng.uniform(size=45) for s in SUBJECTS} for i in (1, 2)}}
+    mask = np.arange(45) >= 9  # an image without any object: all its pairs are lacking
+    registry = join_ceilings(
+        [
+            tabulate_between(rdms, **ALIKE),
+            tabulate_between(rdms, **ALIKE, model="categories", defined=dict.fromkeys(rdms["early"], mask)),
+        ]
+    )
+    scores = pd.concat([scores_of(n_pairs=45), scores_of(model="categories", n_pairs=36)])
+    table = tabulate_group(scores, registry, 0.95).set_index("model")
+    assert (table["ratio_left_out"] == "").all()
+    for model, used in (("caption", slice(None)), ("categories", mask)):
+        bounds = [between_subject_ceiling(np.array([*of.values()])[:, used]) for of in rdms["early"].values()]
+        lower, upper = np.mean(bounds, axis=(0, 2))
+        row = table.loc[model]
+        assert row[["ceiling_lower", "ceiling_upper"]].tolist() == pytest.approx([lower, upper])
+        assert row[["ratio_to_lower", "ratio_to_upper"]].tolist() == pytest.approx([0.95 / 3 / lower, 0.95 / 3 / upper])
+    assert table["ceiling_lower"].nunique() == 2
+
+
+PAIRS_DIFFER = "score and ceiling are of different pairs of images"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_ceiling_of_other_pairs_is_not_divided_by():
+    def reason(scores):
+        row = tabulate_group(scores, ceilings_of([0.5, 0.6, 0.55]), 0.95).iloc[0]
+        assert np.isnan(row["ratio_to_lower"]) == (row["ratio_left_out"] != "")
+        return row["ratio_left_out"]
+
+    assert reason(scores_of(n_pairs=4800)) == PAIRS_DIFFER
+    scores = scores_of()
+    shared = is_shared(scores["image_set"])
+    # A subject's own image sets have no ceiling: what is defined of them does not matter.
+    assert reason(scores.assign(n_pairs=scores["n_pairs"].where(shared, 4800))) == ""
+    # One set of one subject is enough.
+    one = (scores["image_set"] == "shared-002") & (scores["subject"] == "subj02")
+    assert reason(scores.assign(n_pairs=scores["n_pairs"].mask(one, 4949))) == PAIRS_DIFFER
+    # An r that is not defined comes first: it explains more. The subject keeps a mean over the other set.
+    lacking = scores.assign(r=scores["r"].mask(one))
+    assert reason(lacking) == "r is not defined on all images of the ceiling: shared-002"
+    assert reason(lacking.assign(n_pairs=lacking["n_pairs"].mask(one, 0))) == reason(lacking)
+    both = scores.assign(r=scores["r"].mask(shared & (scores["subject"] == "subj02")))
+    assert reason(both) == "r is not defined on shared image sets: subj02"
 
 
 @pytest.mark.parametrize("measure", ["pearson", "rho-a"])

@@ -15,8 +15,10 @@ from capcortex.rsa.rdm import (
     DISTANCES,
     compare_rdms,
     compare_sets,
+    mean_of_other_repeats,
     n_pairs,
     pair_distances,
+    rdms_of_repeats,
     rdms_of_sets,
     rdms_on_sets,
     subrdms_of_sets,
@@ -45,6 +47,23 @@ def test_rdms_agree_with_rsatoolbox(seed):
     # rsatoolbox's "euclidean" is the squared distance over the number of channels.
     found = rsatoolbox.rdm.calc_rdm(data, method="euclidean").dissimilarities[0]
     np.testing.assert_allclose(pair_distances(x, "euclidean"), np.sqrt(found * x.shape[1]), rtol=1e-6)
+
+
+def test_other_repeats_are_averaged_for_each_repeat(rng):
+    ids = np.arange(1, 9)
+    values = rng.normal(size=(3, 8, 5))
+    repeats = xr.DataArray(
+        values, dims=("repeat", "id73k", "feature"), coords={"repeat": [1, 2, 3], "id73k": ids}, name="betas"
+    )
+    others = mean_of_other_repeats(repeats)
+    assert others.dims == repeats.dims and others["repeat"].to_numpy().tolist() == [1, 2, 3]
+    expected = [np.delete(values, one, axis=0).mean(axis=0) for one in range(3)]
+    np.testing.assert_allclose(others, expected, atol=1e-14)
+    rdms = rdms_of_repeats(others, ids.reshape(2, 4), ["a", "b"], "correlation", what="betas")
+    assert rdms.dims == ("image_set", "repeat", "pair")
+    np.testing.assert_allclose(
+        rdms.sel(image_set="b", repeat=3), pair_distances(expected[2][4:], "correlation"), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,15 @@ def test_missing_cell_leaves_the_others_numbers(tmp_path, empty):
     assert list(table["name"].isna()) == [False, True, False]
 
 
+def test_numbers_of_a_text_column_stay_as_they_are_written(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("name\tvalue\n1\t0.490\n2\t037\n3\t\n")
+    table = read_table(path, columns=["name", "value"], text=["value"])
+    assert list(table["value"][:2]) == ["0.490", "037"]
+    assert table["value"].isna().tolist() == [False, False, True]
+    assert list(table["name"]) == [1, 2, 3]
+
+
 @pytest.mark.parametrize("word", ["NA", "None", "null", "nan", "N/A"])
 def test_words_that_pandas_takes_for_missing_are_words(tmp_path, word):
     write_table(pd.DataFrame({"label": [word, "b"]}), tmp_path / "a.tsv")

@@ -35,6 +35,7 @@ from capcortex.missing import require_files
 from capcortex.nsd import layout
 from capcortex.nsd.betas import averaging_memory_mb
 from capcortex.nsd.bookkeeping import MOST_SHARED
+from capcortex.nsd.facts import COUNTED_FACTS
 from capcortex.nsd.sessions import (
     surface_extraction_memory_mb,
     volume_extraction_memory_mb,

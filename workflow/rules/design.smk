@@ -34,6 +34,7 @@ rule check_design:
         disk_mb=10,
     params:
         subjects=STUDY.subject_names,
+        compared=COUNTED_FACTS,
         code=script_digest("check_design.py"),
         provenance="results/provenance",
     message:

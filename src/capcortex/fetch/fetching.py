@@ -54,7 +54,6 @@ def fetch_file(key: str, output: Path, *, table: Path, folder: Path, terms_accep
             client=client,
             unfinished=folder / "unfinished",
             records=folder / "records",
-            name=key,
             size=source.bytes,
             md5=source.md5,
         )

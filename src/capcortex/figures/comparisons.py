@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from capcortex.figures.roi import MEASURE_LABELS
-from capcortex.figures.style import NOTE, PALETTE, add_panel, new_figure, stamp
+from capcortex.figures.style import BEYOND, NOTE, PALETTE, add_panel, new_figure, stamp
 
 NUMBERS = ["mark", "family", "roi", "model", "minus", "value", "low", "high", "p_adjusted", "p_equivalence_adjusted"]
 MARKS = {
@@ -56,7 +56,6 @@ MEANINGS = {
 OFFSETS = {"own images": -0.17, "shared images": 0.17, "released, unpaired": -0.17, "released, paired": 0.17}
 BAND: dict[str, Any] = {"color": "0.9", "linewidth": 0, "zorder": 0}
 SIGNIFICANT: dict[str, Any] = {"marker": (6, 2, 0), "markersize": 4, "markeredgewidth": 0.8, "clip_on": False}
-
 EQUIVALENT: dict[str, Any] = {
     "linestyle": "",
     "color": "0.3",
@@ -66,7 +65,6 @@ EQUIVALENT: dict[str, Any] = {
     "markeredgewidth": 0.8,
     "clip_on": False,
 }
-BEYOND: dict[str, Any] = {"linestyle": "", "markersize": 4, "markeredgewidth": 0, "clip_on": False}
 
 # Sizes on the page in inches.
 LINE, TITLE, EDGE, GAP, AXIS, BETWEEN = 0.34, 0.28, 0.1, 0.14, 0.5, 0.15

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from capcortex.figures.style import NOTE, add_panel, model_colours, new_figure, stamp
+from capcortex.figures.style import BEYOND, NOTE, add_panel, model_colours, new_figure, stamp
 
 NUMBERS = [
     "mark",
@@ -54,7 +54,6 @@ SIGNIFICANT: dict[str, Any] = {
     "markeredgewidth": 0.8,
 }
 BREAK: dict[str, Any] = {"marker": [(-1, -0.5), (1, 0.5)], "markersize": 7, "color": "0.3"}
-BEYOND: dict[str, Any] = {"linestyle": "", "markersize": 4, "markeredgewidth": 0, "clip_on": False}
 LEFT_OUT: dict[str, Any] = {"linestyle": "", "marker": "x", "markersize": 4, "color": "0.55", "markeredgewidth": 0.8}
 
 # Sizes on the page in inches.

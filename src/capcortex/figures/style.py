@@ -44,6 +44,9 @@ STYLE: Any = {
 # order that puts distant ones side by side.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#CC79A7", "#7A7A7A", "#D55E00", "#F0E442")
 NOTE: dict[str, Any] = {"color": "0.35", "fontsize": 7}
+BEYOND: dict[str, Any] = {"linestyle": "", "markersize": 4, "markeredgewidth": 0, "clip_on": False}
+"""Arrow where a mark lies beyond a cut axis."""
+
 STAMP = "miniature data: made-up brains"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
 from capcortex.inference.intervals import Interval, jackknife_interval, mean_interval
@@ -150,6 +151,86 @@ def repeat_ceiling(single: NDArray[np.floating], others: NDArray[np.floating], m
     return float(reliability), float(np.sqrt(reliability))
 
 
+def register_ceilings(
+    rdms: Mapping[str, xr.Dataset],
+    for_ceilings: Mapping[str, xr.Dataset],
+    models: Mapping[str, xr.DataArray],
+    have: Mapping[str, Sequence[str]],
+    *,
+    measure: str,
+) -> pd.DataFrame:
+    """Tabulate every kind of ceiling of every region, each from the subjects who have it.
+
+    Parameters
+    ----------
+    rdms
+        For each subject the ``rdm`` (roi, image_set, pair) of the shared image sets.
+    for_ceilings
+        For each subject, of the same regions and image sets, ``rdm_of_repeats`` and ``rdm_of_other_repeats``
+        (roi, image_set, repeat, pair); ``rdm_all_shared`` (roi, pair_all); and ``ncsnr_ceiling`` (roi).
+    models
+        RDM (image_set, pair) of each model, of the same image sets. One that is NaN for some pairs has a ceiling of its own.
+    have
+        For each region the subjects who have it: `capcortex.rsa.rdm.subjects_of_rois`.
+    measure
+        How RDMs are compared. Their distances are those that the arrays have as attribute ``distance``.
+
+    Returns
+    -------
+    DataFrame
+        Columns `CEILING_COLUMNS`.
+    """
+    first = next(iter(rdms))
+    labels = [str(label) for label in rdms[first]["image_set"].to_numpy()]
+    alike = {"measure": measure, "distance": rdms[first]["rdm"].attrs["distance"]}
+    between = _of_sets(rdms, "rdm", have, labels)
+    of_models = []
+    for model, rdm in models.items():
+        defined = {label: np.isfinite(rdm.sel(image_set=label).to_numpy()) for label in labels}
+        if not all(mask.all() for mask in defined.values()):
+            of_models.append(tabulate_between(between, **alike, model=model, defined=defined))
+    n_shared = for_ceilings[first].sizes["image_all"]
+    return join_ceilings(
+        [
+            tabulate_between(between, **alike),
+            *of_models,
+            tabulate_released(_of_rois(for_ceilings, "rdm_all_shared", have) if n_shared else {}),
+            tabulate_repeats(
+                _of_sets(for_ceilings, "rdm_of_repeats", have, labels),
+                _of_sets(for_ceilings, "rdm_of_other_repeats", have, labels),
+                measure=measure,
+                distance=for_ceilings[first]["rdm_of_repeats"].attrs["distance"],
+            ),
+            tabulate_ncsnr(
+                {
+                    roi: {subject: float(value) for subject, value in of_subjects.items()}
+                    for roi, of_subjects in _of_rois(for_ceilings, "ncsnr_ceiling", have).items()
+                }
+            ),
+        ]
+    )
+
+
+def _of_rois(
+    files: Mapping[str, xr.Dataset], name: str, have: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, NDArray[np.floating]]]:
+    """Sort an array of every subject's file by region, then by the subjects who have it."""
+    return {
+        roi: {subject: files[subject][name].sel(roi=roi).to_numpy() for subject in those} for roi, those in have.items()
+    }
+
+
+def _of_sets(
+    files: Mapping[str, xr.Dataset], name: str, have: Mapping[str, Sequence[str]], labels: Sequence[str]
+) -> dict[str, dict[str, dict[str, NDArray[np.floating]]]]:
+    """Sort an array of every subject's file by region, then by image set, then by subject."""
+    of_sets = {
+        label: _of_rois({subject: file.sel(image_set=label) for subject, file in files.items()}, name, have)
+        for label in labels
+    }
+    return {roi: {label: of_sets[label][roi] for label in labels} for roi in have}
+
+
 def tabulate_between(
     rdms: Mapping[str, Mapping[str, Mapping[str, NDArray[np.floating]]]],
     *,
@@ -266,16 +347,9 @@ def tabulate_repeats(
         for label, of_subjects in sets.items():
             for subject, vectors in of_subjects.items():
                 n_pairs = vectors.shape[1]
-                row: dict[str, str | float] = {
-                    "kind": REPEATS,
-                    "roi": roi,
-                    "image_set": label,
-                    "subject": subject,
-                    "left_out": NOBODY,
-                }
-                row |= {"n_images": n_images_of(n_pairs), "n_pairs": n_pairs, "pairs_of": EVERY_MODEL}
-                row["lower"], row["upper"] = repeat_ceiling(vectors, others[roi][label][subject], measure)
-                rows.append(row | {"measure": measure, "distance": distance})
+                images = [label, n_images_of(n_pairs), EVERY_MODEL, n_pairs]
+                bounds = repeat_ceiling(vectors, others[roi][label][subject], measure)
+                rows.append([REPEATS, roi, *images, measure, distance, NOBODY, subject, *bounds])
     return pd.DataFrame(rows, columns=CEILING_COLUMNS)
 
 
@@ -391,7 +465,7 @@ def summarise_ceilings(ceilings: pd.DataFrame, confidence: float) -> pd.DataFram
     Returns
     -------
     DataFrame
-        Columns `SUMMARY_COLUMNS`, a row for each kind and region.
+        Columns `SUMMARY_COLUMNS`, a row for each kind, region and ``pairs_of``.
     """
     rows = []
     for (kind, roi, pairs_of), here in ceilings.groupby(["kind", "roi", "pairs_of"], sort=False):

@@ -1,14 +1,46 @@
-"""Counts of a dataset, and their comparison with a table of what they must be.
+"""Counts of a dataset, and the comparison of facts with a table of what they must be.
 
-The counts of the real dataset stand in ``config/acceptance_nsd.tsv`` and are compared when the config names that table.
+The facts of the real dataset stand in ``config/acceptance_nsd.tsv`` and are compared when the config names that table: those of
+bookkeeping here, those of a subject's files in ``acceptance``.
 """
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from capcortex.nsd.bookkeeping import N_SUBJECTS, REPEATS, ExperimentDesign, seen_three_times_by_all
+from capcortex.tables import read_table
+
+FACT_COLUMNS = ["fact", "subject", "expected"]
+"""Columns of an acceptance table."""
 
 FACTS_OF_ALL_SUBJECTS = ("trials_of_all_subjects", "images_seen_by_any_subject", "shared_images_three_times_by_all")
+"""Facts of `count_facts` that only all eight subjects together show."""
+
+FACTS_OF_ONE_SUBJECT = (
+    "images_in_stimulus_table",
+    "first_shared_id73k",
+    "last_shared_id73k",
+    "shared_images",
+    "first_trial_id73k",
+    "first_trial_id10k",
+    "sessions",
+    "trials",
+    "images_at_least_once",
+    "images_at_least_twice",
+    "images_three_times",
+    "shared_at_least_once",
+    "shared_three_times",
+)
+"""Facts of `count_facts` that the trials of one subject are enough for."""
+
+COUNTED_FACTS = (*FACTS_OF_ALL_SUBJECTS, *FACTS_OF_ONE_SUBJECT)
+
+
+def read_facts(path: str | Path) -> pd.DataFrame:
+    """Read an acceptance table, its numbers as they are written: their decimals say how they are compared."""
+    return read_table(path, columns=FACT_COLUMNS, text=FACT_COLUMNS)[FACT_COLUMNS]
 
 
 def count_facts(design: ExperimentDesign, trials: pd.DataFrame, stimuli: pd.DataFrame) -> pd.DataFrame:
@@ -17,7 +49,7 @@ def count_facts(design: ExperimentDesign, trials: pd.DataFrame, stimuli: pd.Data
     Returns
     -------
     DataFrame with columns
-        ``fact`` (a name), ``subject`` (or ``all``), ``found`` (int).
+        ``fact`` (a name of `COUNTED_FACTS`), ``subject`` (or ``all``), ``found`` (int).
     """
     rows: list[tuple[str, str, int]] = [
         ("images_in_stimulus_table", "all", len(stimuli)),
@@ -72,7 +104,46 @@ def require_facts(found: pd.DataFrame, expected: pd.DataFrame, *, table: str) ->
             continue
         if (fact, subject) not in have:
             raise ValueError(f"{table}: fact {fact} of {subject} is not one that is counted")
-        if have[fact, subject] != row["expected"]:
-            raise ValueError(
-                f"{fact} of {subject}: found {have[fact, subject]} in the files, {table} says {row['expected']}"
-            )
+        require_fact(fact, subject, have[fact, subject], str(row["expected"]), table=table)
+
+
+def require_fact(fact: str, subject: str, found: float | str, expected: str, *, table: str, where: str = "") -> None:
+    """Compare one fact with what it must be.
+
+    Parameters
+    ----------
+    fact, subject
+        Its name and whose it is, for the message.
+    found
+        A number, or a word.
+    expected
+        As written in a table. A number is compared rounded to the decimals that are written, a word as it is.
+    table
+        Name of the file with the expectation, for the message.
+    where
+        Files that the fact was found in, for the message.
+
+    Raises
+    ------
+    ValueError
+        Naming the fact, the subject, what was found and what the table says.
+    """
+    if not _agrees(found, expected):
+        raise ValueError(
+            f"{fact} of {subject}: found {written(found)} in the files, {table} says {expected}{where and f'; read from {where}'}"
+        )
+
+
+def written(found: float | str) -> str:
+    """Write what was found of a fact: a word or a whole number as it is, other numbers with nine digits."""
+    return f"{found:.9g}" if isinstance(found, float) else str(found)
+
+
+def _agrees(found: float | str, expected: str) -> bool:
+    if isinstance(found, str):
+        return found == expected
+    decimals = len(expected.partition(".")[2])
+    try:
+        return float(f"{found:.{decimals}f}") == float(expected)
+    except ValueError:
+        return False

@@ -153,6 +153,23 @@ def rdms_of_repeats(
     return xr.concat(single, dim=repeats["repeat"]).transpose("image_set", "repeat", "pair")
 
 
+def mean_of_other_repeats(repeats: xr.DataArray) -> xr.DataArray:
+    """For each repeat the mean response over the other repeats, ``(sum over repeats - repeat) / (n_repeats - 1)``.
+
+    Parameters
+    ----------
+    repeats : DataArray (repeat, ...)
+        Single responses, at least two.
+
+    Returns
+    -------
+    DataArray
+        As ``repeats``, NaN where any repeat is.
+    """
+    others = repeats.sum("repeat", skipna=False) - repeats
+    return others.transpose(*repeats.dims) / (repeats.sizes["repeat"] - 1)
+
+
 def subrdms_of_sets(rdm: xr.DataArray, image_sets: NDArray[np.int64], labels: list[str], *, what: str) -> xr.Dataset:
     """Cut the RDM of each image set out of a ready square one, ``rdm`` (id73k, id73k_2).
 
