@@ -1,10 +1,17 @@
-"""What jobs cost: memory that rules ask for, and seconds that jobs take. Rules and the plan read the same formulas.
+"""What jobs cost: memory that rules ask for, seconds that jobs take, how many work at once; for rules and the plan alike.
 
 Formulas that belong to one function stand beside it (``searchlight_memory_mb`` and others); here are those of whole jobs.
 Rates were measured on one core of an AMD EPYC with AVX-512, files in the page cache, BLAS with one thread.
 """
 
 from capcortex.rsa.crossnobis import crossnobis_memory_mb
+
+RAW_SESSIONS = 2
+"""Raw betas of so many sessions of a subject and space lie on the disk at once: the fetch of a session waits for the extraction
+of the one so many before it. Not a key of the config: another number would be another list of inputs, and all betas fetched anew."""
+
+AVERAGED_AT_ONCE = 2
+"""Averaging jobs at once: a limit of profiles/default."""
 
 SETS_PER_JOB = 10
 """Image sets that one searchlight job scores: the betas of 10 sets of 100 images in 220,000 voxels take 0.9 GB."""

@@ -26,12 +26,6 @@ from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.tables import read_table
 
 GB = 1e9
-RAW_AT_ONCE = 2
-"""Sessions of a subject and space whose raw betas may be there at once: rules make a fetch wait for the last but one session."""
-
-AVERAGED_AT_ONCE = 2
-"""Averaging jobs at once: a limit of profiles/default."""
-
 FETCH_BYTES_PER_SECOND = 30e6
 """A line of 240 Mbit/s: an assumption."""
 
@@ -120,7 +114,7 @@ class Betas:
     @property
     def extracting(self) -> int:
         """Most while sessions are fetched and extracted: the last ones are raw beside all that is extracted."""
-        return self.extracted + min(RAW_AT_ONCE, self.n_sessions) * self.raw
+        return self.extracted + min(costs.RAW_SESSIONS, self.n_sessions) * self.raw
 
     @property
     def averaging(self) -> int:
@@ -242,7 +236,7 @@ def betas_of(study: Study, subject: Sizes, space: str) -> Betas:
 def raw_bytes(study: Study, subject: Sizes, space: str) -> int:
     """Size of a session's raw betas, which the study fetches or makes."""
     on_surface = space == "fsaverage"
-    kind = study.config.get("surface_betas", "fsaverage") if on_surface else study.config["volume_betas"]
+    kind = study.config["surface_betas"] if on_surface else study.config["volume_betas"]
     n_values = subject.n_vertices if on_surface else subject.n_volume
     return sizes.raw_session_bytes(kind, subject.trials_per_session, n_values)
 
@@ -296,7 +290,7 @@ def peak_in_turn(betas: Sequence[Betas]) -> int:
     return max(peak, kept)
 
 
-def peak_at_once(betas: Sequence[Betas], averaged_at_once: int = AVERAGED_AT_ONCE) -> int:
+def peak_at_once(betas: Sequence[Betas], averaged_at_once: int = costs.AVERAGED_AT_ONCE) -> int:
     """Most bytes in whatever order jobs run.
 
     Each subject and space is being extracted, waits for being averaged, is being averaged, or is done; all of them are taken at
@@ -578,7 +572,9 @@ def describe_disk(study: Study, subjects: Sequence[Sizes], fetched: Mapping[str,
     other = other_bytes(study, subjects, int(small))
     raw = sum(each.raw for each in betas)
     rows = [
-        [f"raw betas, {RAW_AT_ONCE} sessions of every subject and space", gb(RAW_AT_ONCE * raw)] if raw else [],
+        [f"raw betas, {costs.RAW_SESSIONS} sessions of every subject and space", gb(costs.RAW_SESSIONS * raw)]
+        if raw
+        else [],
         ["extracted sessions, until they are averaged", gb(sum(each.extracted for each in betas))],
         ["averages and repeats", gb(sum(each.averaged for each in betas))],
         ["RDMs of regions, searchlight scores", gb(sum(each.later for each in betas))],
@@ -590,7 +586,7 @@ def describe_disk(study: Study, subjects: Sequence[Sizes], fetched: Mapping[str,
     lines = [
         *table(["On the disk, if all of it were there", "GB"], filter(None, rows)),
         f"Peak: {gb(in_turn)} GB if subjects and spaces are worked on one after another; never more than {gb(at_once)} GB,",
-        f"in whatever order jobs run, with at most {AVERAGED_AT_ONCE} averaging jobs at once (profiles/default). "
+        f"in whatever order jobs run, with at most {costs.AVERAGED_AT_ONCE} averaging jobs at once (profiles/default). "
         f"In the end: {gb(end)} GB.",
         f"Here: {gb(free)} GB are free, and the study has {gb(made)} GB already.",
     ]

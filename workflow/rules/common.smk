@@ -16,6 +16,7 @@ from capcortex.config import (
 from capcortex.config_checks import MINIATURE_FOLDER
 from capcortex.config_files import ConfigError
 from capcortex.costs import (
+    RAW_SESSIONS,
     SETS_PER_JOB,
     bootstrap_memory_mb,
     captions_memory_mb,
