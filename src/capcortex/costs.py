@@ -8,7 +8,7 @@ from capcortex.rsa.crossnobis import crossnobis_memory_mb
 
 RAW_SESSIONS = 2
 """Raw betas of so many sessions of a subject and space lie on the disk at once: the fetch of a session waits for the extraction
-of the one so many before it. Not a key of the config: another number would be another list of inputs, and all betas fetched anew."""
+of the one so many before. No key of the config: another number would be another list of inputs, and all betas fetched anew."""
 
 AVERAGED_AT_ONCE = 2
 """Averaging jobs at once: a limit of profiles/default."""

@@ -236,7 +236,7 @@ def betas_of(study: Study, subject: Sizes, space: str) -> Betas:
 def raw_bytes(study: Study, subject: Sizes, space: str) -> int:
     """Size of a session's raw betas, which the study fetches or makes."""
     on_surface = space == "fsaverage"
-    kind = study.config["surface_betas"] if on_surface else study.config["volume_betas"]
+    kind = study.config.get("surface_betas", "fsaverage") if on_surface else study.config["volume_betas"]
     n_values = subject.n_vertices if on_surface else subject.n_volume
     return sizes.raw_session_bytes(kind, subject.trials_per_session, n_values)
 
