@@ -1,12 +1,9 @@
 """Check the facts of one subject before any of its betas is fetched, and stop at the first that does not hold."""
 
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from capcortex.fetch.client import Client, RangeFile
-from capcortex.fetch.fetching import ADVICE
+from capcortex.fetch.client import Client
+from capcortex.fetch.fetching import ADVICE, open_remote
 from capcortex.fetch.sources import TERMS_NOT_ACCEPTED, read_sources
 from capcortex.jobs import job
 from capcortex.nsd.acceptance import check_facts
@@ -27,18 +24,12 @@ def main(
         raise PermissionError(TERMS_NOT_ACCEPTED)
     sources = read_sources(datasets)
     with Client(sources.hosts, advice=ADVICE) as client:
-
-        @contextmanager
-        def open_part(key: str) -> Iterator[io.BufferedReader]:
-            with io.BufferedReader(RangeFile(client, client.describe(sources.of(key).urls(key)[0]))) as part:
-                yield part
-
         found = check_facts(
             facts,
             subject,
             betas_version,
             files=files,
-            open_part=open_part,
+            open_part=lambda key: open_remote(key, sources, client),
             table="the acceptance table (config key acceptance_table)",
         )
     write_table(found, output)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from capcortex.fetch.archive import COCO_BYTES, unpack
-
 from capcortex.fetch.fetching import fetch_file
 from capcortex.jobs import job
 

@@ -9,7 +9,8 @@ from capcortex.arrays import write_array
 from capcortex.images import read_volume, write_surface_maps
 from capcortex.jobs import job
 from capcortex.nsd.layout import DEPTHS, HEMISPHERES
-from capcortex.nsd.spaces import project_to_fsaverage, read_depths, read_vertex_index
+from capcortex.nsd.spaces import project_to_fsaverage, read_depths
+from capcortex.nsd.vertex_index import read_vertex_index
 
 LOG = logging.getLogger(__name__)
 

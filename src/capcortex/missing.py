@@ -11,10 +11,10 @@ from pathlib import Path
 from capcortex.config import Study
 
 KINDS = {
-    "surface betas and their ncsnr": r"nsddata_betas/.*/fsaverage/",
+    "surface betas and their ncsnr": r"nsddata_betas/.*/(fsaverage|nativesurface)/",
     "volume betas and their ncsnr": r"nsddata_betas/.*/func1pt8mm/",
     "brain masks and other volumes": r"nsddata/ppdata/subj../func1pt8mm/",
-    "transforms from volume to surface": r"/transforms/",
+    "transforms to surfaces": r"/transforms/",
     "labels of regions and their names": r"/label/",
     "images, trials and captions": r"",
 }
@@ -109,9 +109,11 @@ def _instead(kind: str, study: Study) -> str:
     """Config keys with which the study does not read a kind of files."""
     maps = bool(study.config["searchlight"]["models"])
     on_surface = study.config["roi_space"] == "fsaverage"
-    native = any(study.on_native_surface(atlas) for atlas in study.config["rois"])
+    native_betas = study.config["surface_betas"] == "nativesurface"
+    native = native_betas or any(study.on_native_surface(atlas) for atlas in study.config["rois"])
     if kind.startswith("surface betas"):
-        keys = ["roi_space: func1pt8mm"]
+        other = "fsaverage" if native_betas else "nativesurface"
+        return f"; not needed with roi_space: func1pt8mm, and with surface_betas: {other} other betas are"
     elif kind.startswith(("volume betas", "brain masks")):
         keys = [NO_MAPS] * maps + ["roi_space: fsaverage"] * (not on_surface)
     elif kind.startswith("transforms"):

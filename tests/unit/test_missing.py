@@ -13,7 +13,12 @@ NO_MAPS = "searchlight: {models: [], contrasts: []}"
 
 def study(subjects=("subj01", "subj02"), atlas="streams", **config) -> Study:
     given = {"source": "local", "local": {"nsd": "nsd"}, "subjects_table": "config/subjects_nsd.tsv"}
-    given |= {"roi_space": "fsaverage", "rois": {atlas: ["a"]}, "searchlight": {"models": ["caption"]}}
+    given |= {
+        "roi_space": "fsaverage",
+        "surface_betas": "fsaverage",
+        "rois": {atlas: ["a"]},
+        "searchlight": {"models": ["caption"]},
+    }
     atlases = pd.DataFrame({"atlas": ["streams", "floc-faces"], "defined_on": ["fsaverage", "subject"]})
     table = pd.DataFrame({"subject": list(subjects)})
     return Study(given | config, subjects=table, models=pd.DataFrame(), encoders=pd.DataFrame(), atlases=atlases)
@@ -60,7 +65,19 @@ def test_the_message_of_a_partial_copy_has_a_line_for_each_kind(tmp_path) -> Non
 
 def test_surface_betas_are_not_needed_in_the_volume() -> None:
     lines = describe(lambda key: "/fsaverage/betas" in key)
-    assert lines == ["surface betas and their ncsnr: 16 of 16; not needed with roi_space: func1pt8mm"]
+    line = "surface betas and their ncsnr: 16 of 16; not needed with roi_space: func1pt8mm, and with surface_betas: "
+    assert lines == [f"{line}nativesurface other betas are"]
+
+
+def test_betas_on_native_surfaces_need_an_index_and_can_be_replaced_too() -> None:
+    native = [layout.native_betas("subj01", VERSION, 1, hemisphere) for hemisphere in layout.HEMISPHERES]
+    index = [layout.transform("subj01", hemisphere, "white-to-fsaverage") for hemisphere in layout.HEMISPHERES]
+    told = describe_missing(keys_of() + native, native + index, study(surface_betas="nativesurface"))
+    assert told == [
+        "surface betas and their ncsnr: 2 of 18, of subj01; not needed with roi_space: func1pt8mm, and with "
+        "surface_betas: fsaverage other betas are",
+        f"transforms to surfaces: 2 of 4, of subj01; not needed with {NO_MAPS} and roi_space: func1pt8mm",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +96,7 @@ def test_volumes_are_not_needed_without_maps_on_the_surface(config, instead) -> 
 
 
 def test_transforms_serve_maps_and_regions_on_native_surfaces() -> None:
-    line = "transforms from volume to surface: 4 of 4; not needed with "
+    line = "transforms to surfaces: 4 of 4; not needed with "
     assert describe(lambda key: "transforms" in key) == [f"{line}{NO_MAPS}"]
     assert describe(lambda key: "transforms" in key, atlas="floc-faces") == [
         f"{line}{NO_MAPS} and roi_space: func1pt8mm"
@@ -90,7 +107,7 @@ def test_a_subject_without_any_file_can_be_left_out() -> None:
     assert describe(lambda key: "/subj02/" in key) == ["subj02: all files; config key subjects can leave them out"]
     # Some files of one kind only: the kind is named, with the subject.
     lines = describe(lambda key: "/subj02/" in key and "transforms" in key)
-    assert lines == [f"transforms from volume to surface: 2 of 4, of subj02; not needed with {NO_MAPS}"]
+    assert lines == [f"transforms to surfaces: 2 of 4, of subj02; not needed with {NO_MAPS}"]
     # Nobody's files are there: leaving out all subjects would be no advice.
     assert not [line for line in describe(lambda key: "/subj" in key) if "leave them out" in line]
 

@@ -16,10 +16,10 @@ from capcortex.nsd.spaces import (
     project_to_fsaverage,
     read_coordinates,
     read_depths,
-    read_vertex_index,
     sample_labels,
     sample_volume,
 )
+from capcortex.nsd.vertex_index import read_vertex_index
 
 SHAPE = (7, 9, 8)
 SEED = st.integers(0, 2**32 - 1)

@@ -299,6 +299,34 @@ def _(clone: Clone) -> Callable[[str], None]:
     return check
 
 
+def prepare_native(clone: Clone) -> Path:
+    """Give every session native betas, empty but for those that jobs of the case read; return those of the right hemisphere."""
+    for subject in LOCAL["subjects"]:
+        for path in (clone.nsd("nsddata_betas/ppdata") / subject / "fsaverage" / VERSION).glob("?h.betas_session*.mgh"):
+            native = path.parents[2] / "nativesurface" / VERSION / path.with_suffix(".hdf5").name
+            if not native.exists():
+                native.parent.mkdir(parents=True, exist_ok=True)
+                native.touch()
+    return clone.nsd(layout.native_betas("subj01", VERSION, 1, "rh"))
+
+
+@case("native-axes", SURFACE_SESSION, "extract_surface_session", surface_betas="nativesurface")
+def _(clone: Clone) -> None:
+    path = prepare_native(clone)
+    with h5py.File(path) as file:
+        betas = file["betas"][:]
+    path.unlink()
+    with h5py.File(path, "w") as file:
+        file.create_dataset("betas", data=betas.T)
+
+
+@case("index-of-other-hemisphere", SURFACE_SESSION, "extract_surface_session", surface_betas="nativesurface")
+def _(clone: Clone) -> None:
+    prepare_native(clone)
+    right = layout.transform("subj01", "rh", "white-to-fsaverage")
+    replace(clone.nsd(right), clone.nsd(INDEX).read_bytes())
+
+
 # Betas in the volume
 
 

@@ -1,6 +1,7 @@
 """`source: bucket`: the tiny study's NSD in a real S3 server, fetched, extracted and dropped as the graph says."""
 
 import logging
+import re
 import socket
 import socketserver
 import subprocess
@@ -31,6 +32,7 @@ from capcortex.tables import read_table, write_table
 
 BUCKET = "natural-scenes-dataset"
 NSD = f"resources/{BUCKET}"
+VERSION = "betas_fithrf_GLMdenoise_RR"
 SECRET = "not to be sent"  # noqa: S105
 # What extraction and captions rest on: all that is fetched, and no encoder.
 TARGETS = [
@@ -206,10 +208,38 @@ def test_only_what_the_study_needs_is_fetched(fetched: tuple[Path, Watch]) -> No
 
 
 def test_nothing_is_fetched_twice(fetched: tuple[Path, Watch], bucket: Bucket) -> None:
+    """Nor for another table of sources, nor because raw betas that are gone were to be kept."""
     folder, _ = fetched
-    done = run_snakemake(folder, "--", *TARGETS, config=bucket.study(folder))
+    other = folder / "datasets.tsv"
+    other.write_text("# Another one.\n" + bucket.table.read_text(encoding="utf-8"), encoding="utf-8")
+    config = bucket.study(folder, datasets_table=str(other), bucket={"nsd_terms_accepted": False, "keep_raw": True})
+    done = run_snakemake(folder, "--dry-run", "--", *TARGETS, config=config)
     assert done.returncode == 0
-    assert "Nothing to be done" in done.stderr
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_what_rests_on_dropped_betas_fetches_them_again(fetched: tuple[Path, Watch], bucket: Bucket) -> None:
+    folder, _ = fetched
+    done = run_snakemake(folder, "--dry-run", "--", *TARGETS, config=bucket.study(folder, incomplete_data="nanmean"))
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M))
+    assert planned["fetch_session_betas"] == "9"
+    assert {"fetch_nsd_file", "check_acceptance"}.isdisjoint(planned)
+
+
+def test_betas_are_fetched_only_when_the_facts_hold(bucket: Bucket, tmp_path: Path) -> None:
+    """The second of three facts is wrong: the study stops there, with its name, and no beta has been asked for."""
+    table = tmp_path / "facts.tsv"
+    rows = ["fact\tsubject\texpected", "sessions\tsubj01\t3", "trials\tsubj01\t376", "trials\tsubj02\t1"]
+    table.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    target = f"{NSD}/{layout.surface_betas('subj01', VERSION, 1, 'lh')}"
+    config = bucket.study(tmp_path, acceptance_table=str(table))
+    done = run_snakemake(tmp_path, "--", target, config=config)
+    assert done.returncode != 0
+    assert "trials of subj01: found 375 in the files" in done.stderr
+    assert raw_files(tmp_path) == []
+    table.write_text(table.read_text().replace("376", "375"))
+    assert run_snakemake(tmp_path, "--", target, config=config).returncode == 0
+    assert raw_files(tmp_path) == [layout.surface_betas("subj01", VERSION, 1, "lh")]
 
 
 def test_nothing_is_asked_before_the_terms_are_accepted(bucket: Bucket, tmp_path: Path) -> None:

@@ -169,8 +169,8 @@ def test_only_volumes_and_a_region_that_some_lack(local_study: LocalStudy, tmp_p
     refused = run(tmp_path, "--dry-run", **LOCAL)
     assert refused.returncode != 0
     assert (
-        "surface betas and their ncsnr: 20 of 20; not needed with roi_space: func1pt8mm"
-        in refused.stdout + refused.stderr
+        "surface betas and their ncsnr: 20 of 20; not needed with roi_space: func1pt8mm, and with surface_betas: "
+        "nativesurface other betas are" in refused.stdout + refused.stderr
     )
 
     rois = {"streams": ["ventral"], "floc-faces": ["OFA"]}

@@ -50,8 +50,8 @@ def rules_named(cell: str, groups: dict[str, set[str]], everything: set[str]) ->
 WORKING_RULES = {path.stem for path in (ROOT / "scripts").glob("*.py")}
 GROUPS_TABLE, CHANGES_TABLE, MODULES_TABLE = tables_of(ROOT / "docs/reruns.md")
 GROUPS = {name: rules_named(rules, {}, WORKING_RULES) for name, rules in GROUPS_TABLE}
-# The tiny study has pairs: image_sets and as_released: false.
-EVERYTHING = WORKING_RULES - GROUPS["all pairs"] - GROUPS["as released"] - GROUPS["calibration"]
+# The tiny study is made up, and has pairs: image_sets and as_released: false.
+EVERYTHING = WORKING_RULES - GROUPS["all pairs"] - GROUPS["as released"] - GROUPS["calibration"] - GROUPS["fetching"]
 DOCUMENTED = {change: rules_named(rules, GROUPS, EVERYTHING) for change, rules, *_ in CHANGES_TABLE}
 MODULES = {module.strip("`"): rules_named(rules, GROUPS, WORKING_RULES) for module, rules in MODULES_TABLE}
 
@@ -148,9 +148,11 @@ EDITS: dict[str, dict[str, Callable[[str], str]]] = {
     },
 }
 TESTED_BELOW = {
+    "`datasets_table`, `bucket: nsd_terms_accepted`, `bucket: keep_raw`",  # in test_bucket.py
     "nothing; the study's folder is moved, with the code in it",
     "fewer `sessions` of one subject, your own copy",
     "`betas_version`, your own copy",
+    "`surface_betas`, your own copy",
 }
 
 
@@ -275,6 +277,20 @@ def test_another_version_of_the_betas_extracts_all_of_them_again(local_study: Lo
     assert set(planned) == DOCUMENTED["`betas_version`, your own copy"]
     for rule in GROUPS["betas"]:
         assert of_subjects(planned[rule]) == set(SUBJECTS)
+
+
+def test_other_surface_betas_leave_the_volume_alone(local_study: LocalStudy, tmp_path: Path) -> None:
+    clone = clone_study(local_study, tmp_path / "study")
+    for path in clone.nsd("nsddata_betas").rglob("fsaverage/*/?h.betas_session*.mgh"):
+        native = path.parents[2] / "nativesurface" / VERSION / path.with_suffix(".hdf5").name
+        native.parent.mkdir(parents=True, exist_ok=True)
+        native.touch()
+    planned = plan(clone.folder, tmp_path / "overlay.yaml", **LOCAL | {"surface_betas": "nativesurface"})
+    assert set(planned) == DOCUMENTED["`surface_betas`, your own copy"]
+    assert of_subjects(planned["extract_surface_session"]) == set(SUBJECTS)
+    assert planned["average_repeats"] == {
+        f"results/betas/{subject}_space-fsaverage{kind}.nc" for subject in SUBJECTS for kind in ("", "_repeats")
+    }
 
 
 def test_two_changes_at_once_run_what_each_of_them_would(tiny_study: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Betas on the surface and in the volume: from single-trial sessions to one averaged response per image and unit.
 
-Needs: ?h.betas_sessionNN.mgh or betas_sessionNN.nii.gz (hdf5), brainmask.nii.gz, results/design. Makes: results/betas, results/tables/data-quality.tsv.
+Needs: ?h.betas_sessionNN.mgh (or hdf5 and ?h.white-to-fsaverage.mgz) or betas_sessionNN.nii.gz (hdf5), brainmask.nii.gz, results/design. Makes: results/betas, results/tables/data-quality.tsv.
 """
 
 
@@ -8,6 +8,7 @@ rule extract_surface_session:
     """Z-score the single trials of one session at each vertex."""
     input:
         betas=session_betas,
+        indices=session_indices,
         trials=rules.tabulate_trials.output.trials,
     output:
         session=temp(
@@ -22,11 +23,10 @@ rule extract_surface_session:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * surface_extraction_memory_mb(trials_per_session(wildcards)),
+        mem_mb=surface_extraction_mem_mb,
         runtime=lambda wildcards, input, attempt: attempt
         * (5 + int(input.size_mb // 200)),
-        disk_mb=lambda wildcards, input: 1 + int(input.size_mb * 0.5),
+        disk_mb=surface_extraction_disk_mb,
     params:
         code=script_digest("extract_surface_session.py"),
         provenance="results/provenance",

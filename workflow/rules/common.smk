@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import yaml
 from snakemake.exceptions import WorkflowError
 
@@ -34,10 +35,18 @@ from capcortex.files import remove_partial_files
 from capcortex.inference.calibration import SCENARIOS, n_studies
 from capcortex.missing import require_files
 from capcortex.nsd import layout
+from capcortex.nsd.acceptance import facts_of_subject, files_of_facts
 from capcortex.nsd.betas import averaging_memory_mb
 from capcortex.nsd.bookkeeping import MOST_SHARED
+from capcortex.nsd.facts import (
+    COUNTED_FACTS,
+    FACT_COLUMNS,
+    FACTS_OF_ALL_SUBJECTS,
+    read_facts,
+)
 from capcortex.nsd.facts import COUNTED_FACTS
 from capcortex.nsd.sessions import (
+    native_extraction_memory_mb,
     surface_extraction_memory_mb,
     volume_extraction_memory_mb,
 )
@@ -56,6 +65,10 @@ try:
     STUDY = load_study(config, STUDY_FOLDER, CONFIG_FILES)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
+
+
+# Surface betas are read from native surfaces.
+NATIVE_SURFACE = STUDY.config["surface_betas"] == "nativesurface"
 
 
 wildcard_constraints:
@@ -86,24 +99,49 @@ def nsd_file(key):
     return f"{STUDY.nsd_root}/{key}"
 
 
+def white_to_fsaverage(subject):
+    """Which native vertex is nearest to each vertex of fsaverage, left and right."""
+    return [
+        nsd_file(layout.transform(subject, hemisphere, "white-to-fsaverage"))
+        for hemisphere in layout.HEMISPHERES
+    ]
+
+
 def nsd_root_of(path):
     """The folder with NSD's tree in which a file of `nsddata` lies."""
     return str(path).partition("/nsddata/")[0]
 
 
-def session_betas(wildcards):
-    """Left and right surface betas of a session."""
+def surface_betas_files(subject, session):
+    """Left and right surface betas of a session, on the surface that the config names."""
+    key = layout.native_betas if NATIVE_SURFACE else layout.surface_betas
+    version = STUDY.config["betas_version"]
     return [
-        nsd_file(
-            layout.surface_betas(
-                wildcards.subject,
-                STUDY.config["betas_version"],
-                int(wildcards.session),
-                hemisphere,
-            )
-        )
+        nsd_file(key(subject, version, session, hemisphere))
         for hemisphere in layout.HEMISPHERES
     ]
+
+
+def session_betas(wildcards):
+    """Left and right surface betas of a session."""
+    return surface_betas_files(wildcards.subject, int(wildcards.session))
+
+
+def session_indices(wildcards):
+    """Which native vertex is nearest to each vertex of fsaverage, where betas are on native surfaces."""
+    return white_to_fsaverage(wildcards.subject) if NATIVE_SURFACE else []
+
+
+def surface_extraction_mem_mb(wildcards, attempt):
+    memory = (
+        native_extraction_memory_mb if NATIVE_SURFACE else surface_extraction_memory_mb
+    )
+    return attempt * memory(trials_per_session(wildcards))
+
+
+def surface_extraction_disk_mb(wildcards, input):
+    """int16 on fsaverage: of float32 there half the size; a native surface has about as many vertices."""
+    return 1 + int(input.size_mb * (1 if NATIVE_SURFACE else 0.5))
 
 
 def session_volume_betas(wildcards):
@@ -116,6 +154,19 @@ def session_volume_betas(wildcards):
             suffix=STUDY.config["volume_betas"],
         )
     )
+
+
+# Facts that the data must meet.
+FACTS = (
+    read_facts(STUDY_FOLDER / STUDY.config["acceptance_table"])
+    if STUDY.config["acceptance_table"]
+    else pd.DataFrame(columns=FACT_COLUMNS)
+)
+
+
+def acceptance_keys(wildcards):
+    """Small files of NSD in which the facts of a subject are found."""
+    return files_of_facts(FACTS, wildcards.subject, STUDY.config["betas_version"])
 
 
 @functools.cache
@@ -239,11 +290,7 @@ def native_atlases(wildcards):
 
 def roi_indices(wildcards):
     """Which native vertex is nearest to each vertex of fsaverage, where labels are on native surfaces."""
-    return [
-        nsd_file(layout.transform(wildcards.subject, hemisphere, "white-to-fsaverage"))
-        for hemisphere in layout.HEMISPHERES
-        if native_atlases(wildcards)
-    ]
+    return white_to_fsaverage(wildcards.subject) if native_atlases(wildcards) else []
 
 
 def roi_mask(wildcards):
@@ -498,15 +545,6 @@ def files_nobody_makes():
             for split in layout.SPLITS
         ]
         keys += [layout.responses(subject) for subject in STUDY.subject_names]
-        keys += [
-            layout.surface_betas(
-                subject, STUDY.config["betas_version"], session, hemisphere
-            )
-            for subject in STUDY.subject_names
-            for session in STUDY.sessions(subject)
-            for hemisphere in layout.HEMISPHERES
-            if "fsaverage" in SPACES_USED
-        ]
         if "func1pt8mm" in SPACES_USED:
             for subject in STUDY.subject_names:
                 keys.append(layout.volume_file(subject, "brainmask"))
@@ -530,6 +568,11 @@ def files_nobody_makes():
                     )
                 ]
         paths = [nsd_file(key) for key in keys]
+        if "fsaverage" in SPACES_USED:
+            for subject in STUDY.subject_names:
+                for session in STUDY.sessions(subject):
+                    paths += surface_betas_files(subject, session)
+                paths += white_to_fsaverage(subject) if NATIVE_SURFACE else []
         paths += [path for kind in quality_files().values() for path in kind]
         files |= dict.fromkeys(paths, OWN_COPY)
     return files | roi_files_nobody_makes()

@@ -34,7 +34,12 @@ rule check_design:
         disk_mb=10,
     params:
         subjects=STUDY.subject_names,
-        compared=COUNTED_FACTS,
+        # From the bucket, those of each subject are compared before its betas are fetched.
+        compared=(
+            FACTS_OF_ALL_SUBJECTS
+            if STUDY.config["source"] == "bucket"
+            else COUNTED_FACTS
+        ),
         code=script_digest("check_design.py"),
         provenance="results/provenance",
     message:

@@ -2,8 +2,8 @@
 
 Needs: config/datasets.tsv, a network. Makes: resources/natural-scenes-dataset, resources/fetched.
 
-Neither the code nor the table is a parameter here: what was fetched is checked against its published and its first checksum, and another
-version of the code, or another mirror, would give the same bytes again.
+Neither the code nor the table of sources is a parameter here: what was fetched is checked against its published and its first checksum,
+and another version of the code, or another mirror, would give the same bytes again. Facts that held do not cease to hold either.
 """
 
 if STUDY.config["source"] == "bucket":
@@ -35,6 +35,38 @@ if STUDY.config["source"] == "bucket":
             "Fetching {wildcards.key}"
         script:
             "../../scripts/fetch_nsd_file.py"
+
+    rule check_acceptance:
+        """Check the facts of one subject before any of its betas is fetched, and stop at the first that does not hold."""
+        input:
+            files=lambda wildcards: [
+                nsd_file(key) for key in acceptance_keys(wildcards)
+            ],
+        output:
+            found="results/design/acceptance/{subject}.tsv",
+        log:
+            "logs/check_acceptance/{subject}.log",
+        benchmark:
+            "benchmarks/check_acceptance/{subject}.tsv"
+        priority: 100
+        conda:
+            "../../envs/analysis.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=lambda wildcards, attempt: attempt * 15,
+            disk_mb=10,
+            downloads=1,
+        params:
+            # The rows of this subject, not the table.
+            facts=lambda wildcards: facts_of_subject(FACTS, wildcards.subject),
+            nsd_keys=acceptance_keys,
+            betas_version=STUDY.config["betas_version"],
+            provenance="results/provenance",
+        message:
+            "Checking the facts of {wildcards.subject}"
+        script:
+            "../../scripts/check_acceptance.py"
 
     rule fetch_session_betas:
         """Fetch the raw betas of one session: a hemisphere of a surface, or the volume."""
@@ -103,10 +135,3 @@ if STUDY.config["source"] == "bucket":
             "Fetching COCO's captions and annotated objects"
         script:
             "../../scripts/fetch_coco_annotations.py"
-
-    rule check_acceptance:
-        """TO COME"""
-        output:
-            facts="results/design/acceptance/{subject}.tsv",
-        shell:
-            "touch {output}"

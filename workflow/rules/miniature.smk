@@ -111,7 +111,7 @@ if STUDY.config["source"] == "miniature":
     # The twins of the betas in NSD's other formats are large, so one subject has them, unless they are what is read.
     WITH_TWINS = (
         STUDY.subject_names
-        if STUDY.config["volume_betas"] == "hdf5"
+        if STUDY.config["volume_betas"] == "hdf5" or NATIVE_SURFACE
         else [min(MINIATURE_SESSIONS)]
     )
     # One rule for each subject, because an output list cannot depend on a wildcard and subjects differ in their sessions.
@@ -144,7 +144,7 @@ if STUDY.config["source"] == "miniature":
                     )
                     for session in STUDY.sessions(_subject)
                 ],
-                twins=[
+                volume_twins=[
                     nsd_file(
                         layout.volume_betas(
                             _subject,
@@ -154,6 +154,19 @@ if STUDY.config["source"] == "miniature":
                         )
                     )
                     for session in STUDY.sessions(_subject)
+                    if _subject in WITH_TWINS
+                ],
+                surface_twins=[
+                    nsd_file(
+                        layout.native_betas(
+                            _subject,
+                            STUDY.config["betas_version"],
+                            session,
+                            hemisphere,
+                        )
+                    )
+                    for session in STUDY.sessions(_subject)
+                    for hemisphere in layout.HEMISPHERES
                     if _subject in WITH_TWINS
                 ],
                 transforms=[

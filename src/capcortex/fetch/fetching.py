@@ -1,11 +1,14 @@
 """What the fetching rules do: one file by its place in NSD's folders, from where the table of sources says, under its terms."""
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from capcortex.fetch.client import Client
+from capcortex.fetch.client import Client, NotThere, RangeFile, Unreachable
 from capcortex.fetch.download import download
-from capcortex.fetch.sources import TERMS, TERMS_NOT_ACCEPTED, read_sources
+from capcortex.fetch.sources import TERMS, TERMS_NOT_ACCEPTED, Sources, read_sources
 
 ADVICE = {
     403: "NSD's makers may hold this file back, as they once did with each subject's last three sessions (the column sessions of "
@@ -13,6 +16,21 @@ ADVICE = {
     404: "the file may have moved: compare the table of sources (config key datasets_table) with NSD's data manual",
 }
 """What a refusal of NSD's bucket can mean."""
+
+
+@contextmanager
+def open_remote(key: str, sources: Sources, client: Client) -> Iterator[io.BufferedIOBase]:
+    """Open a file where it is published, to read parts of it: at its address or, if that cannot be reached, its mirror."""
+    urls = sources.of(key).urls(key)
+    for url in urls:
+        try:
+            remote = client.describe(url)
+            break
+        except (Unreachable, NotThere):
+            if url == urls[-1]:
+                raise
+    with io.BufferedReader(RangeFile(client, remote)) as part:
+        yield part
 
 
 def fetch_file(key: str, output: Path, *, table: Path, folder: Path, terms_accepted: bool) -> dict[str, Any]:

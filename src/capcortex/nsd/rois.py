@@ -15,7 +15,7 @@ from capcortex.arrays import open_array
 from capcortex.files import remedy
 from capcortex.images import read_on_grid, read_vertices, read_volume
 from capcortex.nsd.bookkeeping import REPEATS
-from capcortex.nsd.spaces import read_vertex_index
+from capcortex.nsd.vertex_index import read_vertex_index
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From the functional volume to the cortex: NSD's transform files, sampling at three depths, nearest fsaverage vertex.
+"""From the functional volume to the cortex: NSD's transform files, sampling at three depths, and on to fsaverage.
 
 NSD gives no affine between the volume and the surfaces; for every native vertex a file tells where it lies in the volume,
 counted in voxels from 1. Two tools read these files, and differ. ``matlab`` stands for NSD's own, which made the released
@@ -96,49 +96,6 @@ def read_depths(paths: Sequence[str | Path], shape: tuple[int, ...]) -> list[NDA
                 f"expected most; is it the file of another subject or space? {remedy(path)}"
             )
     return depths
-
-
-def read_vertex_index(path: str | Path, n_vertices: int) -> NDArray[np.intp]:
-    """Read the native vertex nearest to each fsaverage vertex of a hemisphere (``?h.white-to-fsaverage.mgz``).
-
-    Parameters
-    ----------
-    path
-        1-based numbers that count the vertices of this hemisphere alone, on the right as on the left.
-    n_vertices
-        Native vertices of this hemisphere.
-
-    Returns
-    -------
-    ndarray of shape (n_fsaverage,), intp
-        0-based.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged or not of shape (n_fsaverage, 1, 1); if a number is not whole, below 1 or above
-        ``n_vertices``; or if none lies above 0.6 of ``n_vertices``. The vertices of fsaverage cover the whole sphere, so
-        this happens only when the index of one hemisphere meets the vertices of both, and would read the left for the right.
-    """
-    values = read_vertices(path)
-    if values.ndim != 3 or values.shape[1:] != (1, 1) or not values.size:
-        raise ValueError(
-            f"{path}: shape {values.shape}, expected (n_fsaverage, 1, 1): a transform between surfaces; {remedy(path)}"
-        )
-    numbers = values.ravel()
-    wrong = np.flatnonzero(~((numbers >= 1) & (numbers <= n_vertices) & (numbers == np.floor(numbers))))
-    if wrong.size:
-        raise ValueError(
-            f"{path}: position {wrong[0]} holds {numbers[wrong[0]]} ({wrong.size} of {numbers.size} are wrong), expected "
-            f"whole numbers from 1 to {n_vertices}, the native vertices of this hemisphere; is it the file of another "
-            f"subject or hemisphere? {remedy(path)}"
-        )
-    if numbers.max() <= 0.6 * n_vertices:
-        raise ValueError(
-            f"{path}: the largest number is {numbers.max():.0f} of {n_vertices} vertices; the file counts the vertices of "
-            "one hemisphere, so give it the vertices of that hemisphere, not of both"
-        )
-    return numbers.astype(np.intp) - 1
 
 
 def sample_volume(
@@ -280,7 +237,7 @@ def project_to_fsaverage(
     depths : list of ndarray of shape (n_vertices, 3)
         From `read_coordinates`, for layerB1, layerB2 and layerB3 of one hemisphere.
     index : ndarray of shape (n_fsaverage,), intp
-        From `read_vertex_index`, for the same hemisphere.
+        From `capcortex.nsd.vertex_index.read_vertex_index`, for the same hemisphere.
     convention
         One of `CONVENTIONS`.
 
