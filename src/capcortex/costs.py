@@ -4,6 +4,7 @@ Formulas that belong to one function stand beside it (``searchlight_memory_mb`` 
 Rates were measured on one core of an AMD EPYC with AVX-512, files in the page cache, BLAS with one thread.
 """
 
+from capcortex.nsd.betas import UNIT_BLOCK
 from capcortex.rsa.crossnobis import crossnobis_memory_mb
 
 RAW_SESSIONS = 2
@@ -107,10 +108,12 @@ def roi_rdm_memory_mb(
 ) -> int:
     """Memory of `compute_roi_rdm`: one region at a time, the largest taken as a quarter of all units.
 
-    Three copies of its averages, and then its repeats in single precision, twice the size of their file, or crossnobis.
+    Its averages, once more without unreliable units, and a block of units for all images; then its repeats in single precision,
+    twice the size of their file, and such a block, or crossnobis.
     """
-    single = int(0.5 * repeats_bytes / 2**20) + n_images * 4096 * 8 // 2**20
+    block = n_images * UNIT_BLOCK * 8 // 2**20
+    single = int(0.5 * repeats_bytes / 2**20) + block
     if distance == "crossnobis":
         n_units = averages_bytes // (4 * n_images) // 4
         single = crossnobis_memory_mb(n_images, n_units, image_set_size)
-    return 400 + max(int(0.75 * averages_bytes / 2**20), single)
+    return 400 + max(int(0.5 * averages_bytes / 2**20) + block, single)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from capcortex import costs
 from capcortex.config import Study, load_study
@@ -61,6 +62,8 @@ class Sizes:
     ----------
     n_images
         Images seen three times.
+    n_shared
+        Images of these that all subjects were to see: at most.
     n_vertices, n_voxels, n_volume
         Vertices of both hemispheres of fsaverage; voxels in the brain mask and in the whole volume.
     estimated
@@ -72,6 +75,7 @@ class Sizes:
     trials_per_session: int
     image_sets: int
     n_images: int
+    n_shared: int
     n_vertices: int
     n_voxels: int
     n_volume: int
@@ -193,6 +197,7 @@ def sizes_of(study: Study, subject: str) -> Sizes:
         trials_per_session=row["trials_per_session"],
         image_sets=row["image_sets"],
         n_images=n_images,
+        n_shared=int(_expected_facts(study, row).get("shared_three_times", min(MOST_SHARED, n_images))),
         n_vertices=2 * (MINIATURE_VERTICES if miniature else sizes.FSAVERAGE_VERTICES),
         n_voxels=n_voxels,
         n_volume=n_volume,
@@ -200,19 +205,28 @@ def sizes_of(study: Study, subject: str) -> Sizes:
     )
 
 
-def _images_seen_three_times(study: Study, row: Mapping[str, int | str]) -> tuple[int, str]:
+def _images_seen_three_times(study: Study, row: Mapping[str, Any]) -> tuple[int, str]:
     """Count a subject's images with three showings, and say what the number is if it is only an upper bound."""
     trials = Path(f"results/design/trials/{row['subject']}.tsv")
     if trials.exists():
         table = read_table(trials, columns=["id73k", "showings", "session"])
         if table["session"].max() == row["sessions"]:
             return int(table.loc[table["showings"] == REPEATS, "id73k"].nunique()), ""
-    if study.config["acceptance_table"]:
-        facts = read_table(study.config["acceptance_table"], columns=["fact", "subject", "expected"])
-        expected = facts[facts["subject"] == row["subject"]].set_index("fact")["expected"]
-        if expected.get("sessions") == row["sessions"] and "images_three_times" in expected:
-            return int(expected["images_three_times"]), ""
+    expected = _expected_facts(study, row)
+    if "images_three_times" in expected:
+        return int(expected["images_three_times"]), ""
     return int(row["sessions"]) * int(row["trials_per_session"]) // REPEATS, "images seen three times (upper bound)"
+
+
+def _expected_facts(study: Study, row: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the acceptance table expects of a subject; nothing without such a table, or where sessions are fewer."""
+    path = study.config["acceptance_table"]
+    if not path:
+        return {}
+    facts = read_table(path, columns=["fact", "subject", "expected"])
+    own = facts[facts["subject"] == row["subject"]].astype(str)
+    expected = dict(zip(own["fact"], own["expected"], strict=True))
+    return expected if expected.get("sessions") == str(row["sessions"]) else {}
 
 
 def betas_of(study: Study, subject: Sizes, space: str) -> Betas:
@@ -236,7 +250,7 @@ def betas_of(study: Study, subject: Sizes, space: str) -> Betas:
 def raw_bytes(study: Study, subject: Sizes, space: str) -> int:
     """Size of a session's raw betas, which the study fetches or makes."""
     on_surface = space == "fsaverage"
-    kind = study.config.get("surface_betas", "fsaverage") if on_surface else study.config["volume_betas"]
+    kind = study.config["surface_betas"] if on_surface else study.config["volume_betas"]
     n_values = subject.n_vertices if on_surface else subject.n_volume
     return sizes.raw_session_bytes(kind, subject.trials_per_session, n_values)
 
@@ -255,9 +269,9 @@ def kept_raw_bytes(study: Study, subjects: Sequence[Sizes]) -> int:
 
 
 def n_repeated(study: Study, subject: Sizes, space: str) -> int:
-    """Count images whose single repeats are kept: at most the shared ones, or all where distances are made of them."""
+    """Count images whose single repeats are kept: the shared ones, or all where distances are made of them."""
     of_all = study.config["brain_distance"] == "crossnobis" and space == study.config["roi_space"]
-    return subject.n_images if of_all else min(MOST_SHARED, subject.n_images)
+    return subject.n_images if of_all else subject.n_shared
 
 
 def roi_rdm_bytes(study: Study, subject: Sizes) -> int:

@@ -65,11 +65,18 @@ def test_full_sessions_have_the_sizes_that_nsd_states() -> None:
     assert subject.estimated == ("voxels in the brain mask",)
 
 
+def test_shapes_of_volumes_are_those_of_the_acceptance_table() -> None:
+    """There each is written as the file has it, trials first and axes turned round."""
+    facts = pd.read_csv(ROOT / "config/acceptance_nsd.tsv", sep="\t", comment="#")
+    shapes = facts[facts["fact"] == "volume_hdf5_shape"].set_index("subject")["expected"]
+    assert {s: tuple(map(int, shape.split("x")[:0:-1])) for s, shape in shapes.items()} == sizes.VOLUME_SHAPES
+
+
 def test_images_seen_three_times_come_from_the_best_that_is_there() -> None:
     """From the facts of whole subjects; else at most a third of the trials; from the trials when these are tabulated."""
-    assert sizes_of(study(), "subj04").n_images == 5_445
+    assert (sizes_of(study(), "subj04").n_images, sizes_of(study(), "subj04").n_shared) == (5_445, 515)
     fewer = study(sessions=(40, 20))
-    assert sizes_of(fewer, "subj04").n_images == 20 * 750 // 3
+    assert (sizes_of(fewer, "subj04").n_images, sizes_of(fewer, "subj04").n_shared) == (20 * 750 // 3, 1_000)
     assert "images seen three times (upper bound)" in sizes_of(fewer, "subj04").estimated
     trials = Path("results/design/trials/subj04.tsv")
     trials.parent.mkdir(parents=True)

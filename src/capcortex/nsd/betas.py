@@ -193,18 +193,32 @@ def read_roi_betas(path: str | Path, units: NDArray[np.intp]) -> xr.DataArray:
         The coordinate of the second axis holds the positions that are left, ascending; there may be none.
     """
     wanted = np.sort(units)
-    blocks = wanted // UNIT_BLOCK
     with open_array(path, variables=["betas", "id73k"]) as dataset:
-        # Whole chunks, of which the region's units are kept: HDF5 is slow at picking scattered columns.
-        parts = [
-            dataset["betas"][:, block * UNIT_BLOCK : (block + 1) * UNIT_BLOCK].load()[
-                :, wanted[blocks == block] - block * UNIT_BLOCK
-            ]
-            for block in np.unique(blocks)
-        ] or [dataset["betas"][:, :0].load()]
-        dim = parts[0].dims[1]
-        betas = xr.concat(parts, dim=dim).assign_coords({dim: wanted})
-    return betas[:, np.isfinite(betas.to_numpy()).all(axis=0)]
+        betas = dataset["betas"]
+        blocks = _usable_units(betas[:1], wanted)
+        used = np.concatenate([start + here for start, here in blocks.items()] or [wanted])
+        values = np.empty((betas.shape[0], used.size), np.float32)
+        stop = 0
+        for start, here in blocks.items():
+            begin, stop = stop, stop + here.size
+            # Whole chunks, of which the region's units are kept: HDF5 is slow at picking scattered columns.
+            values[:, begin:stop] = betas[:, start : start + UNIT_BLOCK].to_numpy()[:, here]
+        coords = {"id73k": dataset["id73k"].to_numpy(), betas.dims[1]: used}
+    return xr.DataArray(values, dims=betas.dims, coords=coords)
+
+
+def _usable_units(first: xr.DataArray, wanted: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
+    """Find the units of a region that were measured, block by block: first unit of each block, and where in it they are.
+
+    A unit is missing for all images or for none, so that the first image tells. Then an array of the units left is filled
+    block by block: ten thousand images of a region take gigabytes, which a second copy would double.
+    """
+    blocks = {}
+    for start in np.unique(wanted // UNIT_BLOCK) * UNIT_BLOCK:
+        here = wanted[wanted // UNIT_BLOCK == start // UNIT_BLOCK] - start
+        values = first[:, start : start + UNIT_BLOCK].to_numpy()
+        blocks[int(start)] = here[np.isfinite(values[:, here]).all(axis=0)]
+    return blocks
 
 
 def read_roi_repeats(path: str | Path, units: NDArray[np.intp]) -> xr.DataArray:
@@ -225,15 +239,7 @@ def read_roi_repeats(path: str | Path, units: NDArray[np.intp]) -> xr.DataArray:
     wanted = np.sort(units)
     with open_array(path, variables=["z", "id73k", "repeat"]) as dataset:
         z = dataset["z"]
-        blocks = {
-            start: wanted[wanted // UNIT_BLOCK == start // UNIT_BLOCK] - start
-            for start in np.unique(wanted // UNIT_BLOCK) * UNIT_BLOCK
-        }
-        # A unit is missing for all images or for none. An array of the units that are left is filled block by block: ten thousand
-        # images of a region take gigabytes, which a second copy would double.
-        for start, here in blocks.items():
-            first = z[0, :1, start : start + UNIT_BLOCK].to_numpy()
-            blocks[start] = here[np.isfinite(first[:, here]).all(axis=0)]
+        blocks = _usable_units(z[0, :1], wanted)
         used = np.concatenate([start + here for start, here in blocks.items()] or [wanted])
         values = np.empty((*z.shape[:2], used.size), np.float32)
         stop = 0
