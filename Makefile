@@ -50,6 +50,7 @@ format: .venv/dev
 bench: .venv/dev
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/searchlight.py
+	$(BIN)/python bench/fetching.py
 
 # The way back in after Snakemake was killed: ends the jobs that it left running in this folder, then removes its lock.
 unlock: .venv/study

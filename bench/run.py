@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import rsatoolbox
 from scipy.spatial.distance import pdist
 
 from capcortex.arrays import create_array
-from capcortex.nsd.miniature.formats import write_nifti, write_nifti_trials
+from capcortex.nsd.miniature.formats import write_mgh, write_nifti, write_nifti_trials
 from capcortex.nsd.sessions import surface_extraction_memory_mb, volume_extraction_memory_mb
 from capcortex.rsa.all_pairs import all_pairs_memory_mb
 from capcortex.rsa.rdm import pair_distances
@@ -141,12 +140,7 @@ PLAIN_VOLUME_ISAL = PLAIN_VOLUME.replace("from gzip import", "from isal.igzip im
 
 def bench_surface_extraction(folder: Path, n_vertices: int = 163_842 // 4, n_trials: int = 750) -> None:
     """Z-scoring a surface session (a quarter of a real hemisphere, twice) beside loading and z-scoring it whole."""
-    rng = np.random.default_rng(2)
-    paths = []
-    for hemisphere in ("lh", "rh"):
-        data = rng.standard_normal((n_vertices, 1, 1, n_trials), dtype=np.float32)
-        paths.append(folder / f"{hemisphere}.betas_session01.mgh")
-        nibabel.save(nibabel.freesurfer.MGHImage(data, np.eye(4)), paths[-1])
+    paths = write_surface_session(folder, n_vertices, n_trials)
     compare_apart(
         f"surface session of {2 * n_vertices} vertices: extract_session / nibabel, whole in memory",
         SURFACE,
@@ -156,8 +150,19 @@ def bench_surface_extraction(folder: Path, n_vertices: int = 163_842 // 4, n_tri
     )
 
 
-def bench_volume_extraction(folder: Path, shape: tuple[int, int, int] = (81, 104, 83), n_trials: int = 750) -> None:
-    """Time the extraction of a volume session of subj01's size beside plain decompression and masking."""
+def write_surface_session(folder: Path, n_vertices: int, n_trials: int = 750) -> list[Path]:
+    """Write random betas of both hemispheres."""
+    rng = np.random.default_rng(2)
+    paths = [folder / f"{hemisphere}.betas_session01.mgh" for hemisphere in ("lh", "rh")]
+    for path in paths:
+        write_mgh(path, rng.standard_normal((n_trials, n_vertices), dtype=np.float32))
+    return paths
+
+
+def write_volume_session(
+    folder: Path, shape: tuple[int, int, int] = (81, 104, 83), n_trials: int = 750
+) -> tuple[Path, Path, int]:
+    """Write random betas of a volume of subj01's size in an ellipsoid for a brain; return them, their mask, its voxels."""
     rng = np.random.default_rng(3)
     ellipsoid = sum(
         ((at - (side - 1) / 2) / (0.42 * side)) ** 2 for at, side in zip(np.indices(shape), shape, strict=True)
@@ -172,10 +177,15 @@ def bench_volume_extraction(folder: Path, shape: tuple[int, int, int] = (81, 104
     path, mask = folder / "betas_session01.nii.gz", folder / "brainmask.nii.gz"
     write_nifti(mask, inside.astype(np.int16), functional=False)
     write_nifti_trials(path, shape, where, betas)
-    del betas
+    return path, mask, where.size
+
+
+def bench_volume_extraction(folder: Path, n_trials: int = 750) -> None:
+    """Time the extraction of a volume session of subj01's size beside plain decompression and masking."""
+    path, mask, n_voxels = write_volume_session(folder, n_trials=n_trials)
     for unpacker, plain in (("Python's gzip", PLAIN_VOLUME), ("isal", PLAIN_VOLUME_ISAL)):
         compare_apart(
-            f"volume session, {where.size} voxels: extract_session / {unpacker} and mask",
+            f"volume session, {n_voxels} voxels: extract_session / {unpacker} and mask",
             VOLUME,
             plain,
             [folder / f"volume-{unpacker[:4]}.nc", path, mask],
