@@ -20,7 +20,13 @@ from capcortex.files import MADE_IN
 from capcortex.nsd import layout, sizes
 from capcortex.nsd.betas import averaging_memory_mb
 from capcortex.nsd.bookkeeping import MOST_SHARED, REPEATS
-from capcortex.nsd.sessions import read_mask, surface_extraction_memory_mb, volume_extraction_memory_mb
+from capcortex.nsd.sessions import (
+    FSAVERAGE_VERTICES,
+    native_extraction_memory_mb,
+    read_mask,
+    surface_extraction_memory_mb,
+    volume_extraction_memory_mb,
+)
 from capcortex.rsa.all_pairs import all_pairs_memory_mb
 from capcortex.rsa.rdm import n_pairs
 from capcortex.rsa.searchlight import searchlight_memory_mb
@@ -198,7 +204,7 @@ def sizes_of(study: Study, subject: str) -> Sizes:
         image_sets=row["image_sets"],
         n_images=n_images,
         n_shared=int(_expected_facts(study, row).get("shared_three_times", min(MOST_SHARED, n_images))),
-        n_vertices=2 * (MINIATURE_VERTICES if miniature else sizes.FSAVERAGE_VERTICES),
+        n_vertices=2 * (MINIATURE_VERTICES if miniature else FSAVERAGE_VERTICES),
         n_voxels=n_voxels,
         n_volume=n_volume,
         estimated=tuple(estimated),
@@ -355,7 +361,11 @@ def costs_of(study: Study, subjects: Sequence[Sizes]) -> dict[str, Cost]:
         found[rule] = Cost(max(memory), sum(seconds) + costs.JOB_SECONDS * len(seconds), len(seconds))
 
     if "fsaverage" in spaces:
-        add("extract_surface_session", (_surface_extraction(each) for each in subjects for _ in range(each.n_sessions)))
+        native = config["surface_betas"] == "nativesurface"
+        add(
+            "extract_surface_session",
+            (_surface_extraction(each, native) for each in subjects for _ in range(each.n_sessions)),
+        )
     if "func1pt8mm" in spaces:
         add(
             "extract_volume_session",
@@ -380,9 +390,10 @@ def costs_of(study: Study, subjects: Sequence[Sizes]) -> dict[str, Cost]:
     return found
 
 
-def _surface_extraction(subject: Sizes) -> tuple[int, float]:
-    n_values = subject.trials_per_session * subject.n_vertices
-    return surface_extraction_memory_mb(subject.trials_per_session), n_values * costs.SURFACE_VALUE_SECONDS
+def _surface_extraction(subject: Sizes, native: bool) -> tuple[int, float]:
+    n_trials = subject.trials_per_session
+    memory = native_extraction_memory_mb(n_trials) if native else surface_extraction_memory_mb(n_trials)
+    return memory, n_trials * subject.n_vertices * costs.SURFACE_VALUE_SECONDS
 
 
 def _volume_extraction(subject: Sizes, file_format: str) -> tuple[int, float]:

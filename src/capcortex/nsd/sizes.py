@@ -10,9 +10,6 @@ import numpy as np
 from capcortex.nsd import betas, sessions
 from capcortex.nsd.bookkeeping import REPEATS
 
-FSAVERAGE_VERTICES = 163_842
-"""Vertices of a hemisphere of fsaverage."""
-
 VOLUME_SHAPES = {
     "subj01": (81, 104, 83),
     "subj02": (82, 106, 84),
