@@ -400,7 +400,7 @@ def _volume_extraction(subject: Sizes, file_format: str) -> tuple[int, float]:
     n_trials = subject.trials_per_session
     raw_mb = sizes.raw_session_bytes(file_format, n_trials, subject.n_volume) / 2**20
     memory = volume_extraction_memory_mb(n_trials, raw_mb, file_format)
-    return memory, n_trials * subject.n_volume * costs.VOLUME_VALUE_SECONDS
+    return memory, n_trials * subject.n_volume * costs.VOLUME_VALUE_SECONDS[file_format]
 
 
 def _averaging(study: Study, subject: Sizes, space: str) -> tuple[int, float]:

@@ -88,6 +88,8 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
     contrasts = yaml.safe_load((ROOT / "config.yaml").read_text())["searchlight"]["contrasts"]
     n_maps = len(mapped) + len(contrasts)
     n_hemispheres, n_depths, n_spaces = 2, 3, 2
+    facts = pd.read_csv(ROOT / config["acceptance_table"], sep="\t", comment="#")
+    with_prf = facts.loc[facts["fact"].str.startswith("prf-visualrois_voxels"), "subject"].nunique()
     files_of_nsd = {
         "design and stimuli": 2,
         "labels of streams and nsdgeneral on fsaverage": 2 * n_hemispheres,
@@ -95,6 +97,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "inflated surface and its curvature": 2 * n_hemispheres,
         "responses": n_subjects,
         "brain mask, valid voxels, nsdgeneral": 3 * n_subjects,
+        "visual areas in the volume, which the acceptance table counts": with_prf,
         "ncsnr in the volume and on both hemispheres": (1 + n_hemispheres) * n_subjects,
         "from the volume to each depth, and from native surfaces to fsaverage": (n_depths + 1)
         * n_hemispheres
