@@ -113,7 +113,7 @@ def _instead(kind: str, study: Study) -> str:
     native = native_betas or any(study.on_native_surface(atlas) for atlas in study.config["rois"])
     if kind.startswith("surface betas"):
         other = "fsaverage" if native_betas else "nativesurface"
-        return f"; not needed with roi_space: func1pt8mm, and with surface_betas: {other} other betas are"
+        return f"; not needed with roi_space: func1pt8mm; surface_betas: {other} reads other files"
     elif kind.startswith(("volume betas", "brain masks")):
         keys = [NO_MAPS] * maps + ["roi_space: fsaverage"] * (not on_surface)
     elif kind.startswith("transforms"):

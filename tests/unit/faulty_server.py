@@ -5,12 +5,14 @@ import http.server
 import re
 import socket
 import socketserver
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from capcortex.fetch.client import Patience
@@ -108,7 +110,7 @@ class FaultyServer:
             return Answer(404, [("Content-Type", "application/xml")], b"<Error><Code>NoSuchKey</Code></Error>")
         told = [("Content-Type", thing.content_type)] + ([("ETag", thing.etag)] if thing.etag else [])
         if self.honours_if_match and request.headers.get("if-match", thing.etag) != thing.etag:
-            return Answer(412, told)
+            return Answer(412, [("Content-Type", "text/html")], b"<html>Precondition Failed</html>")
         if parts.query == "partNumber=1" and thing.part is not None:
             return Answer(206, told, thing.content[: thing.part])
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("range", ""))
@@ -190,10 +192,15 @@ class Threads(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 @contextmanager
-def serving() -> Iterator[FaultyServer]:
-    """Run a server for the time of the block."""
+def serving(certificate: Path | None = None) -> Iterator[FaultyServer]:
+    """Run a server for the time of the block; with a certificate (and its key in the same file), one that speaks HTTPS."""
     faulty = FaultyServer()
     with Threads(("127.0.0.1", 0), Handler) as server:
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            # The handshake is made by the thread of the connection, not by the one that waits for others.
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         server.faulty = faulty
         faulty.host = f"127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -4,6 +4,8 @@ import gzip
 import io
 import itertools
 import socket
+import subprocess
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -174,6 +176,37 @@ def test_a_proxy_that_cannot_be_used_is_named(monkeypatch):
     ):
         client.describe("http://elsewhere.example/a")
     assert "secret" not in str(error.value)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate of this machine that nobody trusts, and its key."""
+    path = tmp_path_factory.mktemp("certificate") / "both.pem"
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    words += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(path), "-out", f"{path}.certificate"]
+    try:
+        subprocess.run(["openssl", *words], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("needs openssl to make a certificate")
+    path.write_text(path.read_text() + Path(f"{path}.certificate").read_text())
+    return path
+
+
+def test_a_certificate_is_checked(certificate, monkeypatch):
+    with serving(certificate) as server:
+        server.put("/a", CONTENT)
+        port = server.host.split(":")[1]
+        urls = f"https://localhost:{port}/a", f"https://127.0.0.1:{port}/a"
+        hosts = {url.split("/")[2] for url in urls}
+        for url in urls:
+            with Client(hosts, IMPATIENT) as client, pytest.raises(AnswerRefused, match=r"certificate.*SSL_CERT_FILE"):
+                client.describe(url)
+        assert not server.requests
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with Client(hosts, IMPATIENT) as client:
+            assert client.read_range(client.describe(urls[0]), 5, 100_000) == CONTENT[5:100_000]
+            with pytest.raises(AnswerRefused, match="IP address mismatch"):
+                client.describe(urls[1])
 
 
 # What passes

@@ -328,6 +328,18 @@ def test_unusual_parts_are_vouched_for_by_a_second_copy(study, server, caplog):
     assert "fits no usual size of parts" in caplog.text
 
 
+def test_parts_of_several_sizes_are_vouched_for_by_a_second_copy(study, server):
+    sizes = [MIB, 100_000, 100_000, len(CONTENT) - MIB - 200_000]  # parts of the first one's size would be three
+    starts = np.cumsum([0, *sizes])
+    parts = [CONTENT[start : start + size] for start, size in zip(starts, sizes, strict=False)]
+    digests = b"".join(hashlib.md5(part, usedforsecurity=False).digest() for part in parts)
+    etag = f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-4"'
+    url = server.put("/a", CONTENT, etag=etag, part=sizes[0])
+    assert b"".join(parts) == CONTENT
+    assert study.fetch(url)["verified_by"] == "second copy"
+    assert study.output.read_bytes() == CONTENT
+
+
 def test_the_first_copy_is_remembered_when_the_second_is_interrupted(study, server, small_blocks):
     url = server.put("/a", CONTENT, etag=multipart_etag(CONTENT, 700_001))
     study.interrupt(url, 3)  # 33 blocks are two ranges for one connection: the third is of the second copy
@@ -552,6 +564,7 @@ def test_an_object_too_large_for_the_disk_is_not_begun(study, server):
         study.fetch(url)
     assert error.value.errno == errno.ENOSPC
     assert not server.ranges
+    assert study.left() == []
 
 
 def test_a_disk_that_fills_up_is_told_and_the_download_goes_on_later(
@@ -602,6 +615,16 @@ def test_two_processes_do_not_fetch_the_same_object(study, server):
     server.spoil = spoil
     study.fetch(server.put("/a", CONTENT))
     assert study.output.read_bytes() == CONTENT
+
+
+def test_a_file_system_without_locks_will_do(study, server, monkeypatch, caplog):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(module.fcntl, "flock", flock)
+    study.fetch(server.put("/a", CONTENT))
+    assert study.output.read_bytes() == CONTENT
+    assert "cannot be locked" in caplog.text
 
 
 DOWNLOAD = """

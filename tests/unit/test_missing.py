@@ -65,8 +65,8 @@ def test_the_message_of_a_partial_copy_has_a_line_for_each_kind(tmp_path) -> Non
 
 def test_surface_betas_are_not_needed_in_the_volume() -> None:
     lines = describe(lambda key: "/fsaverage/betas" in key)
-    line = "surface betas and their ncsnr: 16 of 16; not needed with roi_space: func1pt8mm, and with surface_betas: "
-    assert lines == [f"{line}nativesurface other betas are"]
+    line = "surface betas and their ncsnr: 16 of 16; not needed with roi_space: func1pt8mm; surface_betas: "
+    assert lines == [f"{line}nativesurface reads other files"]
 
 
 def test_betas_on_native_surfaces_need_an_index_and_can_be_replaced_too() -> None:
@@ -74,8 +74,8 @@ def test_betas_on_native_surfaces_need_an_index_and_can_be_replaced_too() -> Non
     index = [layout.transform("subj01", hemisphere, "white-to-fsaverage") for hemisphere in layout.HEMISPHERES]
     told = describe_missing(keys_of() + native, native + index, study(surface_betas="nativesurface"))
     assert told == [
-        "surface betas and their ncsnr: 2 of 18, of subj01; not needed with roi_space: func1pt8mm, and with "
-        "surface_betas: fsaverage other betas are",
+        "surface betas and their ncsnr: 2 of 18, of subj01; not needed with roi_space: func1pt8mm; "
+        "surface_betas: fsaverage reads other files",
         f"transforms to surfaces: 2 of 4, of subj01; not needed with {NO_MAPS} and roi_space: func1pt8mm",
     ]
 

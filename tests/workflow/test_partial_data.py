@@ -137,7 +137,11 @@ def test_only_surfaces(local_study: LocalStudy, tmp_path: Path) -> None:
     refused = run(tmp_path, "--dry-run", **LOCAL)
     assert refused.returncode != 0
     lines = (refused.stdout + refused.stderr).splitlines()
-    for kind in ("volume betas and their ncsnr: 10 of 10", "brain masks and other volumes: 9 of 9", "transforms from"):
+    for kind in (
+        "volume betas and their ncsnr: 10 of 10",
+        "brain masks and other volumes: 9 of 9",
+        "transforms to surfaces",
+    ):
         (line,) = [line for line in lines if line.strip().startswith(kind)]
         assert line.endswith("not needed with searchlight: {models: [], contrasts: []}")
 
@@ -169,8 +173,8 @@ def test_only_volumes_and_a_region_that_some_lack(local_study: LocalStudy, tmp_p
     refused = run(tmp_path, "--dry-run", **LOCAL)
     assert refused.returncode != 0
     assert (
-        "surface betas and their ncsnr: 20 of 20; not needed with roi_space: func1pt8mm, and with surface_betas: "
-        "nativesurface other betas are" in refused.stdout + refused.stderr
+        "surface betas and their ncsnr: 20 of 20; not needed with roi_space: func1pt8mm; surface_betas: "
+        "nativesurface reads other files" in refused.stdout + refused.stderr
     )
 
     rois = {"streams": ["ventral"], "floc-faces": ["OFA"]}

@@ -303,6 +303,7 @@ class Client:
                 retries=False,
                 preload_content=False,
                 decode_content=False,
+                enforce_content_length=False,  # what is short is noticed, and told, where it is read
                 timeout=urllib3.Timeout(connect=self.patience.connect_s, read=self.patience.read_s),
             )
             whole = False

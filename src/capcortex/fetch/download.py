@@ -110,7 +110,8 @@ def download(
         causes: list[FetchError] = []
         for url in urls:
             try:
-                return _fetch(client, state, url, record=record, size=size, md5=md5, connections=connections)
+                with _room_explained(state):
+                    return _fetch(client, state, url, record=record, size=size, md5=md5, connections=connections)
             except (NotThere, Unreachable) as error:
                 log.warning("%s", error)
                 causes.append(error)
@@ -157,6 +158,9 @@ class _Unfinished:
                 raise FetchError(
                     f"{self.output}: another process is fetching it ({self.marks} is locked); wait until it ends, or end it"
                 ) from error
+            except OSError as error:
+                # Some file systems of clusters have no locks; Snakemake starts no rule twice by itself.
+                log.warning("%s cannot be locked (%s): nothing else may fetch %s now", self.marks, error, self.output)
             # The process that held the lock before may have removed the file since it was opened here.
             with suppress(FileNotFoundError):
                 if os.stat(self.marks).st_ino == os.fstat(self.marks_at).st_ino:  # noqa: PTH116
@@ -177,7 +181,11 @@ class _Unfinished:
             about = json.loads(self.about.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return False
-        same = remote.strong and (about.get("etag"), about.get("size")) == (remote.etag, remote.size)
+        same = (
+            remote.strong
+            and isinstance(about, dict)
+            and (about.get("etag"), about.get("size")) == (remote.etag, remote.size)
+        )
         n_blocks = -(-remote.size // BLOCK_BYTES)
         marks = os.pread(self.marks_at, n_blocks + 1, 0)
         whole = len(marks) == n_blocks and os.fstat(self.data_at).st_size == remote.size
@@ -189,7 +197,7 @@ class _Unfinished:
         self.bytes_there = sum(self._length(block) for block, there in enumerate(self.there) if there)
         return True
 
-    def begin(self, remote: RemoteObject, first_sha256: str | None = None) -> None:
+    def begin(self, remote: RemoteObject, first_sha256: str | None) -> None:
         """Forget what is there, and make room for an object."""
         self.clear()
         about = {
@@ -305,14 +313,16 @@ def _fetch(
 ) -> dict[str, Any]:
     """Fetch, check, record and move an object from one address; return its record."""
     changes = wrong = 0
+    first: str | None = None
     while True:
         remote = client.describe(url)
         known = _read_record(record)
         _require_size(remote, size, known, record)
         try:
-            sha256, verified_by = _once(client, state, remote, md5, connections)
+            sha256, verified_by = _once(client, state, remote, md5=md5, connections=connections, first=first)
         except ObjectChanged as error:
             state.clear()
+            first = None
             changes += 1
             if changes > BEGUN_ANEW:
                 raise ObjectChanged(
@@ -323,6 +333,7 @@ def _fetch(
             continue
         except _Wrong as error:
             state.clear()
+            first = None
             wrong += 1
             if wrong > 1:
                 raise WrongContent(
@@ -335,12 +346,13 @@ def _fetch(
             log.warning(
                 "%s: its ETag %s fits no usual size of parts; fetched a second time to compare", url, remote.etag
             )
-            state.begin(remote, first_sha256=sha256)
+            first = sha256
+            state.begin(remote, first)
             continue
         if known is not None and known["sha256"] != sha256:
             raise WrongContent(
                 f"{url}: another object than before: SHA-256 {sha256} now, {known['sha256']} on {known['first_seen']}; to accept "
-                f"the new one: rm '{record}', then run snakemake again"
+                f"the new one, which waits in {state.folder}: rm '{record}', then run snakemake again"
             )
         _require_first_bytes(state, url)
         if verified_by == "size":
@@ -356,15 +368,17 @@ def _fetch(
         if known is None:
             with atomic_path(record) as temporary:
                 temporary.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
-        with _room_explained(state, 0):
-            state.finish()
+        state.finish()
         return known or now
 
 
 def _once(
-    client: Client, state: _Unfinished, remote: RemoteObject, md5: str | None, connections: int
+    client: Client, state: _Unfinished, remote: RemoteObject, *, md5: str | None, connections: int, first: str | None
 ) -> tuple[str, str | None]:
-    """Bring all blocks here; return their SHA-256 and what vouches for them, None if that needs a second copy."""
+    """Bring all blocks here; return their SHA-256 and what vouches for them: None if that needs a second copy.
+
+    ``first`` is the SHA-256 of the first copy, if this is the second.
+    """
     tag = re.fullmatch(r'"([0-9a-f]{32})(?:-([1-9][0-9]{0,4}))?"', (remote.etag or "").lower())
     n_parts = int(tag[2]) if tag and tag[2] else 0
     if state.resume(remote, bytes_checked=md5 is not None or tag is not None):
@@ -372,7 +386,8 @@ def _once(
     else:
         state.clear()
         _require_room(state, remote, remote.size)
-        state.begin(remote)
+        state.begin(remote, first)
+    first = first or state.first_sha256
     part = client.first_part_bytes(remote) if n_parts and md5 is None else None
     if part is not None and -(-remote.size // max(part, 1)) != n_parts:
         part = None  # parts of several sizes
@@ -395,8 +410,8 @@ def _once(
         verified_by = _agreed("etag of parts", kind, found["ETag"], tag[1])
     elif any(state.digest_of_parts(one, threading.Event()) == tag[1] for one in part_sizes(remote.size, n_parts)):
         verified_by = "etag of parts"
-    elif state.first_sha256 is not None:
-        verified_by = _agreed("second copy", "SHA-256 of two copies", found["SHA-256"], state.first_sha256)
+    elif first is not None:
+        verified_by = _agreed("second copy", "SHA-256 of two copies", found["SHA-256"], first)
     else:
         verified_by = None
     return found["SHA-256"], verified_by
@@ -446,7 +461,6 @@ def _transfer(
 ) -> dict[str, str]:
     """Fetch the missing blocks, and make digests of all of them as they come."""
     missing = state.missing()
-    bytes_missing = remote.size - state.bytes_there
     waiting = iter(split(missing, connections))
     taking, until = threading.Lock(), threading.Event()
 
@@ -463,7 +477,6 @@ def _transfer(
                 position += len(piece)
 
     with (
-        _room_explained(state, bytes_missing),
         _Progress(state, remote.size) as progress,
         ThreadPoolExecutor(connections + len(wanted)) as pool,
     ):
@@ -583,13 +596,14 @@ def _require_room(state: _Unfinished, remote: RemoteObject, bytes_missing: int) 
 
 
 @contextmanager
-def _room_explained(state: _Unfinished, bytes_missing: int) -> Iterator[None]:
+def _room_explained(state: _Unfinished) -> Iterator[None]:
+    """Say what a disk that filled up on the way means; a message that says so already is left alone."""
     try:
         yield
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT} or "MB are free" in str(error):
             raise
-        raise _no_room(error.errno, state, state.folder, bytes_missing + SPARE_BYTES) from error
+        raise _no_room(error.errno, state, state.folder, state.size - state.bytes_there + SPARE_BYTES) from error
 
 
 def _no_room(number: int | None, state: _Unfinished, folder: Path, needed: int) -> OSError:
