@@ -7,7 +7,7 @@ BIN := .venv/bin
 CONFIG ?=
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/default --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: study check-config test test-slow lint format bench subjects unlock clean
+.PHONY: study check-config plan test test-slow lint format bench subjects unlock clean
 
 study: .venv/study
 	$(SNAKEMAKE)
@@ -23,6 +23,10 @@ check-config: .venv/study
 	@$(BIN)/python -m capcortex.config $(CONFIG)
 	@plan=$$($(SNAKEMAKE) --dry-run --quiet host progress reason rules 2>&1) || { echo "$$plan"; exit 1; }
 	@echo "Every file that the study reads is there, or the study makes it."
+
+# What would the study fetch, need and take, and what is there already? Fetches and runs nothing.
+plan: .venv/study
+	@{ $(SNAKEMAKE) --dry-run --quiet host reason rules && $(SNAKEMAKE) --summary; } 2>&1 | $(BIN)/python -m capcortex.plan $(CONFIG)
 
 test: .venv/dev
 	$(BIN)/python -m pytest

@@ -1,12 +1,17 @@
 """The graph can be planned, every rule keeps the house's conventions, and what the documents say is true."""
 
 import re
+import time
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from running import ROOT, TINY, run_snakemake
+
+from capcortex import costs
+from capcortex.plan import jobs_left
 
 RULE_FILES = sorted((ROOT / "workflow/rules").glob("*.smk"))
 
@@ -67,6 +72,76 @@ def test_graph_is_planned_without_running_anything(config: Path | None, tmp_path
         assert "picture-attributes" not in done.stdout + done.stderr
         # Ten image sets to a job: 100 sets in four subjects, 62 and 54 in two each.
         assert int(planned["score_searchlight"]) == 4 * 10 + 2 * 7 + 2 * 6
+
+
+def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None:
+    """Eight subjects, 284 sessions: how many jobs each rule has is counted from the config and its tables alone."""
+    start = time.perf_counter()
+    # The table of jobs without the jobs.
+    done = run_snakemake(tmp_path, "--dry-run", "--quiet", "host", "reason", "rules", config=ROOT / "config/nsd.yaml")
+    print(f"planning the whole of NSD took {time.perf_counter() - start:.1f} s")
+    assert done.returncode == 0, done.stderr[-3000:]
+    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | yaml.safe_load((ROOT / "config/nsd.yaml").read_text())
+    subjects = pd.read_csv(ROOT / config["subjects_table"], sep="\t", comment="#")
+    n_subjects, n_sessions, n_models = len(subjects), int(subjects["sessions"].sum()), len(config["models"])
+    mapped = config["searchlight"]["models"]
+    contrasts = yaml.safe_load((ROOT / "config.yaml").read_text())["searchlight"]["contrasts"]
+    n_maps = len(mapped) + len(contrasts)
+    n_hemispheres, n_depths, n_spaces = 2, 3, 2
+    facts = pd.read_csv(ROOT / config["acceptance_table"], sep="\t", comment="#")
+    with_prf = facts.loc[facts["fact"].str.startswith("prf-visualrois_voxels"), "subject"].nunique()
+    files_of_nsd = {
+        "design and stimuli": 2,
+        "labels of streams and nsdgeneral on fsaverage": 2 * n_hemispheres,
+        "names of streams": 1,
+        "inflated surface and its curvature": 2 * n_hemispheres,
+        "responses": n_subjects,
+        "brain mask, valid voxels, nsdgeneral": 3 * n_subjects,
+        "visual areas in the volume, which the acceptance table counts": with_prf,
+        "ncsnr in the volume and on both hemispheres": (1 + n_hemispheres) * n_subjects,
+        "from the volume to each depth, and from native surfaces to fsaverage": (n_depths + 1)
+        * n_hemispheres
+        * n_subjects,
+    }
+    expected = {
+        "fetch_nsd_file": sum(files_of_nsd.values()),
+        "fetch_session_betas": n_sessions * (n_hemispheres + 1),
+        "fetch_coco_annotations": 1,
+        "check_acceptance": n_subjects,
+        "tabulate_trials": n_subjects,
+        "draw_image_sets": n_subjects,
+        "extract_surface_session": n_sessions,
+        "extract_volume_session": n_sessions,
+        "average_repeats": n_subjects * n_spaces,
+        "embed_model": len({*config["models"], *mapped}),
+        "compute_model_rdm": n_models,
+        "compute_roi_rdm": n_subjects,
+        "compare_roi_rdms": n_models,
+        "permute_images": n_models,
+        "score_searchlight": sum(-(-sets // costs.SETS_PER_JOB) for sets in subjects["image_sets"]),
+        "average_searchlight": len(mapped),
+        "project_searchlight": len(mapped),
+        "compute_group_map": n_maps,
+        "plot_group_map": n_maps,
+        "plot_subject_maps": n_maps,
+    }
+    once = [
+        "check_design",
+        "prepare_captions",
+        "draw_shared_image_sets",
+        "check_sentinel",
+        "bootstrap_rois",
+        "compare_models",
+    ]
+    once += [
+        "estimate_roi_ceilings",
+        "tabulate_ceilings",
+        "tabulate_roi_rsa",
+        "tabulate_permutations",
+        "tabulate_data_quality",
+    ]
+    once += ["plot_roi_rsa", "plot_model_comparisons", "plot_rdms", "plot_captions", "plot_data_quality"]
+    assert jobs_left(done.stdout + done.stderr) == expected | dict.fromkeys(once, 1)
 
 
 def make_empty_nsd(root: Path) -> None:

@@ -168,11 +168,11 @@ def test_image_sets_split_into_other_jobs_give_the_same_maps(tiny_study: Path, t
     shutil.copytree(tiny_study / ".snakemake", tmp_path / ".snakemake")
     for folder in ("results/searchlight", "results/maps", "logs", "benchmarks", "results/provenance"):
         shutil.rmtree(tmp_path / folder)
-    rules = tmp_path / "workflow/rules/common_maps.smk"
-    text = rules.read_text()
-    rules.unlink()  # a hard link
+    costs = tmp_path / "src/capcortex/costs.py"
+    text = costs.read_text()
+    costs.unlink()  # a hard link
     assert "SETS_PER_JOB = 10" in text
-    rules.write_text(text.replace("SETS_PER_JOB = 10", "SETS_PER_JOB = 2"))
+    costs.write_text(text.replace("SETS_PER_JOB = 10", "SETS_PER_JOB = 2"))
     done = run_snakemake(tmp_path, "--", "results/maps/caption/group_space-fsaverage.nc")
     assert done.returncode == 0, done.stderr[-3000:]
     # Six, three and three sets; the last job of a subject has what is left.

@@ -16,6 +16,19 @@ from capcortex.config import (
 )
 from capcortex.config_checks import MINIATURE_FOLDER
 from capcortex.config_files import ConfigError
+from capcortex.costs import (
+    RAW_SESSIONS,
+    SETS_PER_JOB,
+    bootstrap_memory_mb,
+    captions_memory_mb,
+    ceilings_mb,
+    comparison_seconds,
+    embedding_memory_mb,
+    model_rdm_memory_mb,
+    permutation_memory_mb,
+    rdms_mb,
+    roi_rdm_memory_mb,
+)
 from capcortex.digests import code_digest
 from capcortex.fetch.sources import TERMS_NOT_ACCEPTED, read_sources
 from capcortex.files import remove_partial_files
@@ -39,7 +52,6 @@ from capcortex.nsd.sessions import (
 )
 from capcortex.orphans import running_snakemakes
 from capcortex.rsa.all_pairs import all_pairs_memory_mb
-from capcortex.rsa.crossnobis import crossnobis_memory_mb
 from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.tables import read_table
 from capcortex.text.models import SEEDED
@@ -158,10 +170,15 @@ def acceptance_keys(wildcards):
 
 
 @functools.cache
+def sources():
+    """The table of sources."""
+    return read_sources(STUDY_FOLDER / STUDY.config["datasets_table"])
+
+
+@functools.cache
 def fetched_mb(key):
     """About how large a file is that is fetched, in MB."""
-    sources = read_sources(STUDY_FOLDER / STUDY.config["datasets_table"])
-    return sources.of(key).about_mb
+    return sources().of(key).about_mb
 
 
 def raw_betas(path):
@@ -298,17 +315,14 @@ def roi_ncsnr(wildcards):
 
 
 def roi_rdm_mem_mb(wildcards, input, attempt):
-    """One region's betas at a time; the largest region is taken as a quarter of all units.
-
-    Three copies of its averages, and then its repeats in single precision, twice the size of their file, or crossnobis.
-    """
     betas, repeats = (os.path.getsize(path) for path in (input.betas, input.repeats))
-    n_images = n_trials(wildcards) // 3
-    single = int(0.5 * repeats / 2**20) + n_images * 4096 * 8 // 2**20
-    if STUDY.config["brain_distance"] == "crossnobis":
-        n_units = betas // (4 * n_images) // 4
-        single = crossnobis_memory_mb(n_images, n_units, STUDY.config["image_set_size"])
-    return attempt * (400 + max(int(0.75 * betas / 2**20), single))
+    return attempt * roi_rdm_memory_mb(
+        betas,
+        repeats,
+        n_images=n_trials(wildcards) // 3,
+        distance=STUDY.config["brain_distance"],
+        image_set_size=STUDY.config["image_set_size"],
+    )
 
 
 def roi_rdm_runtime(wildcards, input, attempt):
@@ -353,15 +367,12 @@ def all_pairs_runtime(wildcards, input, attempt):
     return attempt * (10 + int(2 * 25e-12 * size["n_images"] ** 2 * n_values / 60))
 
 
-# Seconds for one comparison of two RDMs of 100 images among many resampled ones, twice what the slowest case took.
-RESAMPLING_SECONDS = {"pearson": 4e-5, "tau-a": 12e-3}
-
-
 def resampling_runtime(n_comparisons, attempt):
-    """Minutes; a comparison takes longer with the number of pairs."""
-    measure, size = STUDY.config["rdm_comparison"], STUDY.config["image_set_size"]
-    seconds = RESAMPLING_SECONDS.get(measure, 4e-3) * (size / 100) ** 2
-    return attempt * (10 + int(n_comparisons * seconds / 60))
+    """Minutes, twice those measured."""
+    seconds = comparison_seconds(
+        STUDY.config["rdm_comparison"], STUDY.config["image_set_size"]
+    )
+    return attempt * (10 + int(2 * n_comparisons * seconds / 60))
 
 
 def bootstrap_runtime(wildcards, attempt):
@@ -474,13 +485,11 @@ def every_model(pattern):
 N_IMAGE_SETS = (
     int(STUDY.subjects["image_sets"].sum()) + STUDY.config["shared_image_sets"]
 )
-# Distances of one model or region over all image sets, in MB.
-RDM_MB = N_IMAGE_SETS * STUDY.config["image_set_size"] ** 2 * 8 / 2**20
-# Of a region: RDMs of three repeats on the shared sets, and of all shared images.
-CEILING_MB = (
-    3 * STUDY.config["shared_image_sets"] * STUDY.config["image_set_size"] ** 2
-    + MOST_SHARED**2
-) * (2 / 2**20)
+# Distances of one model or region over all image sets, and what ceilings need of a region, in MB.
+RDM_MB = rdms_mb(N_IMAGE_SETS, STUDY.config["image_set_size"])
+CEILING_MB = ceilings_mb(
+    STUDY.config["shared_image_sets"], STUDY.config["image_set_size"], MOST_SHARED
+)
 
 
 # Studies of one job. A run that is stopped loses those of the jobs that were at work.

@@ -1,8 +1,5 @@
 """What the rules of maps and of their check share: batches and blocks of the searchlight, files of the projection, figures."""
 
-# Image sets that one job scores: the betas of 10 sets of 100 images in 220,000 voxels take 0.9 GB.
-SETS_PER_JOB = 10
-
 # Which models are scored together; see capcortex.config.searchlight_batches.
 SEARCHLIGHT_SETS = Path("results/searchlight/sets")
 BATCH_OF = searchlight_batches(

@@ -6,10 +6,6 @@ Neither the code nor the table of sources is a parameter here: what was fetched 
 and another version of the code, or another mirror, would give the same bytes again. Facts that held do not cease to hold either.
 """
 
-# Raw betas of so many sessions of a subject and space lie on the disk at once: the fetch of a session waits for the extraction
-# of the one so many before it. Not a key of the config: another number would be another list of inputs, and all betas fetched anew.
-RAW_SESSIONS = 2
-
 if STUDY.config["source"] == "bucket":
 
     rule fetch_nsd_file:

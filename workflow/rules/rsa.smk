@@ -20,7 +20,9 @@ rule compute_model_rdm:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (400 + int(3 * input.size_mb + 3 * RDM_MB)),
+        * model_rdm_memory_mb(
+            input.size_mb, N_IMAGE_SETS, STUDY.config["image_set_size"]
+        ),
         runtime=lambda wildcards, attempt: attempt * 20,
         disk_mb=1 + int(RDM_MB),
     params:
@@ -129,7 +131,7 @@ rule bootstrap_rois:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (500 + int(2 * input.size_mb)),
+        * bootstrap_memory_mb(input.size_mb),
         runtime=bootstrap_runtime,
         disk_mb=10,
     params:
@@ -164,7 +166,7 @@ rule permute_images:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (600 + int(2 * input.size_mb)),
+        * permutation_memory_mb(input.size_mb),
         runtime=permutation_runtime,
         disk_mb=10,
     params:

@@ -25,9 +25,8 @@ rule prepare_captions:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        # json.load needs about seven times the file's size; the largest file is most of the input.
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (800 + int(7 * input.size_mb)),
+        * captions_memory_mb(input.size_mb),
         runtime=lambda wildcards, attempt: attempt * 15,
         disk_mb=lambda wildcards, input: 10 + int(input.size_mb * 0.2),
     params:
@@ -61,9 +60,8 @@ rule embed_model:
             else 1
         )
     resources:
-        # Sentence vectors of all captions (768 float32 for each line of about 60 bytes), twice, beside torch and the model.
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (2500 + int(100 * input.size_mb)),
+        * embedding_memory_mb(input.size_mb),
         runtime=lambda wildcards, input, attempt: attempt
         * (15 + int(6 * input.size_mb)),
         disk_mb=lambda wildcards, input: 100 + int(60 * input.size_mb),

@@ -6,6 +6,7 @@ of units and never holds a subject in memory.
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -16,6 +17,9 @@ from capcortex.files import remedy
 from capcortex.ids import Ids, as_ids, positions
 from capcortex.nsd.bookkeeping import REPEATS
 from capcortex.nsd.sessions import Z_MISSING, Z_STEP
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 UNIT_BLOCK = 4096
 # The surface is read region by region, for all images; the volume image set by image set, for all voxels.
@@ -71,8 +75,6 @@ def average_repeats(
     ValueError
         If an image does not occur three times over the sessions, or the sessions differ in their units.
     """
-    from scipy.sparse import csr_array
-
     if incomplete_data not in POLICIES:
         raise ValueError(f"incomplete_data: {incomplete_data!r} is not one of {', '.join(POLICIES)}")
     with ExitStack() as stack:
@@ -99,11 +101,10 @@ def average_repeats(
         repeat_of_trial = np.empty(ids.size, np.intp)
         repeat_of_trial[np.argsort(image_of_trial, kind="stable")] = np.tile(np.arange(REPEATS), images.size)
         bounds = np.cumsum([session.sizes["trial"] for session in opened])[:-1]
-        # For each session the 0/1 matrix (image, trial) that adds up the trials of an image; and the trials whose z-scores are
-        # kept, with their places among the repeats.
+        # For each session how its trials add up; and the trials whose z-scores are kept, with their places among the repeats.
         sums, singles = [], []
         for rows, repeat in zip(np.split(image_of_trial, bounds), np.split(repeat_of_trial, bounds), strict=True):
-            sums.append(csr_array((np.ones(rows.size), (rows, np.arange(rows.size))), shape=(images.size, rows.size)))
+            sums.append(_adding_up(rows))
             own = np.flatnonzero(np.isin(rows, kept))
             singles.append((own, (repeat[own], np.searchsorted(kept, rows[own]))))
         about = {"subject": subject, "incomplete_data": incomplete_data, "sessions": len(sessions)}
@@ -136,11 +137,11 @@ def average_repeats(
                 total = np.zeros((images.size, stop - start))
                 count = np.zeros((images.size, stop - start))
                 steps = np.full((REPEATS, kept.size, stop - start), Z_MISSING, np.int16)
-                for session, to_images, (own, places_of_own) in zip(opened, sums, singles, strict=True):
+                for session, (shown, to_images), (own, places_of_own) in zip(opened, sums, singles, strict=True):
                     z = session["z"][:, start:stop].to_numpy()
                     measured = np.isfinite(z)
-                    total += to_images @ np.where(measured, z, 0)
-                    count += to_images @ measured.astype(np.float64)
+                    total[shown] += to_images @ np.where(measured, z, 0)
+                    count[shown] += to_images @ measured.astype(np.float64)
                     steps[places_of_own] = np.where(measured[own], np.rint(z[own] / Z_STEP), Z_MISSING)
                 whole = count == REPEATS
                 if incomplete_data == "exclude":
@@ -154,6 +155,15 @@ def average_repeats(
                 np.divide(total, count, out=total, where=usable)
                 total[:, ~usable] = np.nan
                 variable[:, start:stop] = total.astype(np.float32)
+
+
+def _adding_up(image_of_trial: NDArray[np.intp]) -> tuple[NDArray[np.intp], "csr_array"]:
+    """Return the images that a session showed, few of all, and the 0/1 matrix (image, trial) that adds up their trials."""
+    from scipy.sparse import csr_array
+
+    shown, rows = np.unique(image_of_trial, return_inverse=True)
+    columns = np.arange(rows.size)
+    return shown, csr_array((np.ones(rows.size), (rows, columns)), shape=(shown.size, rows.size))
 
 
 def caution_about_repeats(distance: str, version: str) -> str | None:
@@ -183,18 +193,32 @@ def read_roi_betas(path: str | Path, units: NDArray[np.intp]) -> xr.DataArray:
         The coordinate of the second axis holds the positions that are left, ascending; there may be none.
     """
     wanted = np.sort(units)
-    blocks = wanted // UNIT_BLOCK
     with open_array(path, variables=["betas", "id73k"]) as dataset:
-        # Whole chunks, of which the region's units are kept: HDF5 is slow at picking scattered columns.
-        parts = [
-            dataset["betas"][:, block * UNIT_BLOCK : (block + 1) * UNIT_BLOCK].load()[
-                :, wanted[blocks == block] - block * UNIT_BLOCK
-            ]
-            for block in np.unique(blocks)
-        ] or [dataset["betas"][:, :0].load()]
-        dim = parts[0].dims[1]
-        betas = xr.concat(parts, dim=dim).assign_coords({dim: wanted})
-    return betas[:, np.isfinite(betas.to_numpy()).all(axis=0)]
+        betas = dataset["betas"]
+        blocks = _usable_units(betas[:1], wanted)
+        used = np.concatenate([start + here for start, here in blocks.items()] or [wanted])
+        values = np.empty((betas.shape[0], used.size), np.float32)
+        stop = 0
+        for start, here in blocks.items():
+            begin, stop = stop, stop + here.size
+            # Whole chunks, of which the region's units are kept: HDF5 is slow at picking scattered columns.
+            values[:, begin:stop] = betas[:, start : start + UNIT_BLOCK].to_numpy()[:, here]
+        coords = {"id73k": dataset["id73k"].to_numpy(), betas.dims[1]: used}
+    return xr.DataArray(values, dims=betas.dims, coords=coords)
+
+
+def _usable_units(first: xr.DataArray, wanted: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
+    """Find the units of a region that were measured, block by block: first unit of each block, and where in it they are.
+
+    A unit is missing for all images or for none, so that the first image tells. Then an array of the units left is filled
+    block by block: ten thousand images of a region take gigabytes, which a second copy would double.
+    """
+    blocks = {}
+    for start in np.unique(wanted // UNIT_BLOCK) * UNIT_BLOCK:
+        here = wanted[wanted // UNIT_BLOCK == start // UNIT_BLOCK] - start
+        values = first[:, start : start + UNIT_BLOCK].to_numpy()
+        blocks[int(start)] = here[np.isfinite(values[:, here]).all(axis=0)]
+    return blocks
 
 
 def read_roi_repeats(path: str | Path, units: NDArray[np.intp]) -> xr.DataArray:
@@ -215,15 +239,7 @@ def read_roi_repeats(path: str | Path, units: NDArray[np.intp]) -> xr.DataArray:
     wanted = np.sort(units)
     with open_array(path, variables=["z", "id73k", "repeat"]) as dataset:
         z = dataset["z"]
-        blocks = {
-            start: wanted[wanted // UNIT_BLOCK == start // UNIT_BLOCK] - start
-            for start in np.unique(wanted // UNIT_BLOCK) * UNIT_BLOCK
-        }
-        # A unit is missing for all images or for none. An array of the units that are left is filled block by block: ten thousand
-        # images of a region take gigabytes, which a second copy would double.
-        for start, here in blocks.items():
-            first = z[0, :1, start : start + UNIT_BLOCK].to_numpy()
-            blocks[start] = here[np.isfinite(first[:, here]).all(axis=0)]
+        blocks = _usable_units(z[0, :1], wanted)
         used = np.concatenate([start + here for start, here in blocks.items()] or [wanted])
         values = np.empty((*z.shape[:2], used.size), np.float32)
         stop = 0

@@ -1,0 +1,119 @@
+"""What jobs cost: memory that rules ask for, seconds that jobs take, how many work at once; for rules and the plan alike.
+
+Formulas that belong to one function stand beside it (``searchlight_memory_mb`` and others); here are those of whole jobs.
+Rates were measured on one core of an AMD EPYC with AVX-512, files in the page cache, BLAS with one thread.
+"""
+
+from capcortex.nsd.betas import UNIT_BLOCK
+from capcortex.rsa.crossnobis import crossnobis_memory_mb
+
+RAW_SESSIONS = 2
+"""Raw betas of so many sessions of a subject and space lie on the disk at once: the fetch of a session waits for the extraction
+of the one so many before. No key of the config: another number would be another list of inputs, and all betas fetched anew."""
+
+AVERAGED_AT_ONCE = 2
+"""Averaging jobs at once: a limit of profiles/default."""
+
+SETS_PER_JOB = 10
+"""Image sets that one searchlight job scores: the betas of 10 sets of 100 images in 220,000 voxels take 0.9 GB."""
+
+JOB_SECONDS = 2.0
+"""Every job, whatever it does: Python starts, libraries are imported, inputs are compared with their records (tests' study:
+0.5 s in the script, the rest before it)."""
+
+FIGURE_SECONDS = 4.0
+"""A table or a figure: the tests' study took 0.4 to 4.2 s."""
+
+SURFACE_VALUE_SECONDS = 15.5e-9
+"""A vertex of fsaverage in a trial: 3.8 s for 327,684 vertices and 750 trials from native surfaces, 3.4 s from mgh."""
+
+VOLUME_VALUE_SECONDS = {"nii.gz": 4e-9, "hdf5": 7e-9}
+"""A voxel of the whole volume in a trial, brain or not: 2.1 s (hdf5: 3.7 s) for 81 x 104 x 83 voxels and 750 trials."""
+
+AVERAGING_VALUE_SECONDS = 34e-9
+"""A unit in a trial: 8.4 s for 8,192 units, 40 sessions of 750 trials and 10,000 images."""
+
+REGION_BYTES_PER_SECOND = 0.66e9
+"""Averages in their chunks, of which a region keeps some: 0.8 GB in 1.2 s. The vertices of a region lie in nearly all chunks."""
+
+PAIR_SECONDS = 0.29e-9
+"""A unit or feature of a pair of images: a correlation RDM of 100 images and 20,000 units takes 29 ms."""
+
+CROSSNOBIS_SECONDS = 5.0
+"""An image set in a region: half of what the rule asks for; not measured at full size."""
+
+ALL_PAIRS_SECONDS = 25e-12
+"""A unit or feature of a pair of images when all pairs of a subject are compared (docs/speed.md)."""
+
+SPHERE_SECONDS = 32e-6
+"""A sphere of radius 6 and an image set of 100 images, three models (docs/speed.md)."""
+
+COMPILING_SECONDS = 4.0
+"""A searchlight job compiles its code first (docs/speed.md)."""
+
+ANNOTATION_BYTES_PER_SECOND = 15e6
+"""COCO's JSON files are read and tabulated: an estimate, not measured at full size."""
+
+SENTENCE_SECONDS = {"all-MiniLM-L6-v2": 2 / 450, "all-mpnet-base-v2": 2 / 79}
+"""Core seconds of a sentence: 450 and 79 a second on two cores."""
+
+
+def comparison_seconds(measure: str, image_set_size: int) -> float:
+    """Seconds for one comparison of two RDMs among many resampled ones; measured at 100 images, the slowest case."""
+    return {"pearson": 2e-5, "tau-a": 6e-3}.get(measure, 2e-3) * (image_set_size / 100) ** 2
+
+
+def sphere_seconds(radius: float, n_images: int) -> float:
+    """Seconds for a sphere and an image set: outer products of the voxels that enter and leave, one row of each line of them."""
+    return SPHERE_SECONDS * (radius / 6) ** 2 * (n_images / 100) ** 2
+
+
+def captions_memory_mb(annotations_mb: float) -> int:
+    """Memory of `prepare_captions`: json.load needs about seven times the file's size; the largest file is most of the input."""
+    return 800 + int(7 * annotations_mb)
+
+
+def embedding_memory_mb(captions_mb: float) -> int:
+    """Memory of `embed_model`: sentence vectors (768 float32 for a line of about 60 bytes), twice, beside torch and the model."""
+    return 2500 + int(100 * captions_mb)
+
+
+def rdms_mb(n_sets: int, image_set_size: int) -> float:
+    """Size of the RDMs of one model or region: at most float64 of all pairs, twice."""
+    return n_sets * image_set_size**2 * 8 / 2**20
+
+
+def ceilings_mb(shared_image_sets: int, image_set_size: int, n_shared: int) -> float:
+    """Size of what ceilings need of a region: RDMs of three repeats on the shared sets, and of all shared images."""
+    return (3 * shared_image_sets * image_set_size**2 + n_shared**2) * (2 / 2**20)
+
+
+def model_rdm_memory_mb(inputs_mb: float, n_sets: int, image_set_size: int) -> int:
+    """Memory of `compute_model_rdm`."""
+    return 400 + int(3 * inputs_mb + 3 * rdms_mb(n_sets, image_set_size))
+
+
+def bootstrap_memory_mb(inputs_mb: float) -> int:
+    """Memory of `bootstrap_rois`: RDMs of all regions, subjects and models, and a copy."""
+    return 500 + int(2 * inputs_mb)
+
+
+def permutation_memory_mb(inputs_mb: float) -> int:
+    """Memory of `permute_images`: RDMs of all regions and subjects and of one model, and a copy."""
+    return 600 + int(2 * inputs_mb)
+
+
+def roi_rdm_memory_mb(
+    averages_bytes: int, repeats_bytes: int, *, n_images: int, distance: str, image_set_size: int
+) -> int:
+    """Memory of `compute_roi_rdm`: one region at a time, the largest taken as a quarter of all units.
+
+    Its averages, once more without unreliable units, and a block of units for all images; then its repeats in single precision,
+    twice the size of their file, and such a block, or crossnobis.
+    """
+    block = n_images * UNIT_BLOCK * 8 // 2**20
+    single = int(0.5 * repeats_bytes / 2**20) + block
+    if distance == "crossnobis":
+        n_units = averages_bytes // (4 * n_images) // 4
+        single = crossnobis_memory_mb(n_images, n_units, image_set_size)
+    return 400 + max(int(0.5 * averages_bytes / 2**20) + block, single)
