@@ -5,6 +5,7 @@ import io
 import itertools
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import h5py
@@ -224,6 +225,10 @@ def stall(answer: Answer) -> None:
     answer.cut_at, answer.stall_s = 100_000, 5.0
 
 
+def silence(answer: Answer) -> None:
+    time.sleep(2 * IMPATIENT.read_s)
+
+
 def unavailable(answer: Answer) -> None:
     answer.status, answer.body = 503, b"<Error><Code>SlowDown</Code></Error>"
     answer.set("Content-Length", str(len(answer.body)))
@@ -240,7 +245,7 @@ def no_such_range(answer: Answer) -> None:
     answer.status = 416
 
 
-FAULTS = [cut, reset, stall, unavailable, too_many, no_such_range]
+FAULTS = [cut, reset, stall, silence, unavailable, too_many, no_such_range]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -512,9 +512,10 @@ def test_a_damaged_record_is_named(study, server):
 # Mirrors
 
 
-def test_a_mirror_is_asked_when_the_object_is_not_there(study, server):
+@pytest.mark.parametrize("first", ["http://{host}/none", "http://127.0.0.1:1/a"])
+def test_a_mirror_is_asked_when_the_object_is_not_there_or_the_server_is_not(study, server, first):
     with serving() as mirror:
-        record = study.fetch(server.url("/none"), mirror.put("/a", CONTENT))
+        record = study.fetch(first.format(host=server.host), mirror.put("/a", CONTENT))
         assert record["url"] == mirror.url("/a")
     assert study.output.read_bytes() == CONTENT
 
