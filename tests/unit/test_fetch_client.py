@@ -4,9 +4,7 @@ import gzip
 import io
 import itertools
 import socket
-import subprocess
 import time
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -177,20 +175,6 @@ def test_a_proxy_that_cannot_be_used_is_named(monkeypatch):
     ):
         client.describe("http://elsewhere.example/a")
     assert "secret" not in str(error.value)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    """A certificate of this machine that nobody trusts, and its key."""
-    path = tmp_path_factory.mktemp("certificate") / "both.pem"
-    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    words += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(path), "-out", f"{path}.certificate"]
-    try:
-        subprocess.run(["openssl", *words], check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("needs openssl to make a certificate")
-    path.write_text(path.read_text() + Path(f"{path}.certificate").read_text())
-    return path
 
 
 def test_a_certificate_is_checked(certificate, monkeypatch):

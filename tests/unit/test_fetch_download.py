@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -631,6 +633,31 @@ def test_a_file_system_without_locks_will_do(study, server, monkeypatch, caplog)
     study.fetch(server.put("/a", CONTENT))
     assert study.output.read_bytes() == CONTENT
     assert "cannot be locked" in caplog.text
+
+
+@pytest.mark.parametrize("secret", [False, True])
+def test_an_error_does_not_wait_for_a_server_that_stalls(tmp_path, small_blocks, certificate, monkeypatch, secret):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with serving(certificate if secret else None) as server:
+        stalled = threading.Event()
+
+        def spoil(request, answer):
+            if len(server.ranges) == 1:
+                answer.cut_at, answer.stall_s = len(answer.body) // 2, 600.0
+                stalled.set()
+            elif request.method == "GET":
+                stalled.wait()
+                time.sleep(0.1)
+                answer.status = 400
+
+        server.spoil = spoil
+        url = server.put("/a", CONTENT)
+        if secret:
+            url = url.replace("http://127.0.0.1", "https://localhost")
+        study = Study(tmp_path, server)
+        with pytest.raises(AnswerRefused, match="status 400"):
+            study.fetch(url, connections=2, patience=replace(PATIENT, read_s=600.0))
+        assert not server.go.is_set()
 
 
 DOWNLOAD = """
