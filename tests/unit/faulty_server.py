@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from capcortex.fetch.client import Patience
 
-IMPATIENT = Patience(attempts=4, first_wait_s=0.01, longest_wait_s=0.05, connect_s=2.0, read_s=0.3)
+PATIENT = Patience(attempts=4, first_wait_s=0.01, longest_wait_s=0.05, connect_s=10.0, read_s=10.0)
+# Only for servers that stall: on a busy machine any server may seem to.
+IMPATIENT = replace(PATIENT, read_s=0.3)
 
 
 def single_etag(content: bytes) -> str:

@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 import pytest
-from faulty_server import IMPATIENT, multipart_etag, single_etag
+from faulty_server import PATIENT, multipart_etag, single_etag
 
 from capcortex.fetch.client import Client, NotThere, ObjectChanged
 from capcortex.fetch.download import download
@@ -55,7 +55,7 @@ def put(bucket):
 
 @pytest.fixture
 def client(bucket):
-    with Client({bucket[1]}, IMPATIENT) as client:
+    with Client({bucket[1]}, PATIENT) as client:
         yield client
 
 

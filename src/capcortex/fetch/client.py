@@ -12,7 +12,7 @@ import threading
 import urllib.request
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from secrets import SystemRandom
@@ -139,6 +139,7 @@ class Client:
         self.advice = ADVICE | dict(advice or {})
         self._managers: dict[str | None, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
+        self._reading: dict[int, tuple[threading.Event, urllib3.BaseHTTPResponse]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -206,7 +207,7 @@ class Client:
         start, stop
             0 <= start <= stop <= size.
         until
-            When it is set, no more pieces are given and no more waits are begun.
+            When it is set, no more pieces are given and no more waits are begun; see `stop`.
 
         Raises
         ------
@@ -221,7 +222,7 @@ class Client:
         position = start
         while position < stop and not tries.until.is_set():
             try:
-                with self._range(remote, position, stop) as response:
+                with self._range(remote, position, stop) as response, self._known(response, tries.until):
                     while position < stop and not tries.until.is_set():
                         piece = response.read(min(PIECE_BYTES, stop - position), decode_content=False)
                         if not piece:
@@ -231,6 +232,22 @@ class Client:
                         yield piece
             except _Passing as failure:
                 tries.wait(failure)
+
+    def stop(self, until: threading.Event) -> None:
+        """End the ranges that other threads read until this event, also those that wait for a server that stalls."""
+        until.set()
+        for event, response in list(self._reading.values()):
+            if event is until:
+                with suppress(Exception):  # it has ended by itself
+                    response.shutdown()
+
+    @contextmanager
+    def _known(self, response: urllib3.BaseHTTPResponse, until: threading.Event) -> Iterator[None]:
+        self._reading[id(response)] = (until, response)
+        try:
+            yield
+        finally:
+            del self._reading[id(response)]
 
     @contextmanager
     def _range(self, remote: RemoteObject, start: int, stop: int) -> Iterator[urllib3.BaseHTTPResponse]:

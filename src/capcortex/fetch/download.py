@@ -492,7 +492,7 @@ def _transfer(
                     future.result()
                 progress.show()
         finally:
-            until.set()
+            client.stop(until)
             state.wake()
         return {name: future.result() for name, future in digests.items()}
 
