@@ -329,7 +329,9 @@ def other_bytes(study: Study, subjects: Sequence[Sizes], small_files: int) -> di
     rdms = len(study.model_names) * model_rdm_bytes(study)
     return {
         # The archive's JSON files beside it.
-        "small files of NSD and COCO": small_files + int(ANNOTATIONS_BYTES * n_images / NSD_IMAGES),
+        "small files of NSD and COCO": 0
+        if study.config["source"] == "local"
+        else small_files + int(ANNOTATIONS_BYTES * n_images / NSD_IMAGES),
         "sentence vectors": 4 * FEATURES * sentences,
         "captions, features and RDMs of models": int(
             CAPTIONS_OF_IMAGE * CAPTION_LINE_BYTES * n_images + 4 * FEATURES * n_images * len(study.model_names) + rdms
