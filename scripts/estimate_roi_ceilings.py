@@ -38,6 +38,7 @@ def main(
     ceilings: str,
 ) -> None:
     rdms = read_alike(rois, subjects, ["rdm", "id73k", "image_set", "roi", "atlas", "analysed"], "id73k")
+    have = subjects_of_rois(rdms)
     variables = [
         "rdm_of_repeats",
         "rdm_of_other_repeats",
@@ -52,7 +53,7 @@ def main(
     for model, path in models.items():
         with open_array(path, variables=["rdm", "image_set"]) as file:
             of_models[model] = file["rdm"].sel(image_set=rdms[subjects[0]]["image_set"]).load()
-    registry = register_ceilings(rdms, others, of_models, subjects_of_rois(rdms), measure=measure)
+    registry = register_ceilings(rdms, others, of_models, have, measure=measure)
     write_table(registry, ceilings)
 
 
