@@ -335,6 +335,19 @@ def test_unusual_parts_are_vouched_for_by_a_second_copy(study, server, caplog):
     assert "fits no usual size of parts" in caplog.text
 
 
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_known_object_is_vouched_for_by_its_first_digest(study, server, flipped):
+    """One copy is enough the second time; if a byte of it is wrong, one more is fetched."""
+    url = server.put("/a", CONTENT, etag=multipart_etag(CONTENT, 700_001))
+    study.fetch(url)
+    study.output.unlink()
+    before = server.sent
+    server.spoil = spoil_some(flip, lambda n: flipped and n == 1)
+    assert study.fetch(url, connections=1)["verified_by"] == "second copy"
+    assert study.output.read_bytes() == CONTENT
+    assert (server.sent - before == len(CONTENT)) == (not flipped)
+
+
 def test_parts_of_several_sizes_are_vouched_for_by_a_second_copy(study, server):
     sizes = [MIB, 100_000, 100_000, len(CONTENT) - MIB - 200_000]  # parts of the first one's size would be three
     starts = np.cumsum([0, *sizes])

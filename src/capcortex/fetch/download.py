@@ -16,7 +16,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +33,8 @@ LARGEST_RUN = 32
 SPARE_BYTES = 64 * 2**20
 """What must stay free on a file system besides the object."""
 LOGGED_EVERY_S = 30.0
+DIGESTING = 2
+"""Threads for the MD5 of parts."""
 BEGUN_ANEW = 2
 """How often an object that changed while it was fetched is begun anew."""
 USUAL_PARTS = [size * 2**20 for size in (8, 5, 16, 64, 15, 32, 100, 128, 256, 512)]
@@ -252,13 +254,17 @@ class _Unfinished:
 
     def digest_of_parts(self, part: int, until: threading.Event) -> str:
         """Return the MD5 of the MD5s of its parts, as S3 makes the ETag of what is uploaded in parts."""
-        parts = hashlib.md5(usedforsecurity=False)
-        for start in range(0, self.size, part):
+
+        def of_part(start: int) -> bytes:
             digest = hashlib.md5(usedforsecurity=False)
             for piece in self.pieces(start, min(start + part, self.size), until):
                 digest.update(piece)
-            parts.update(digest.digest())
-        return parts.hexdigest()
+            return digest.digest()
+
+        # MD5 is slower than a fast network; parts do not wait for each other.
+        with ThreadPoolExecutor(DIGESTING) as pool:
+            parts = b"".join(pool.map(of_part, range(0, self.size, part)))
+        return hashlib.md5(parts, usedforsecurity=False).hexdigest()
 
     def pieces(self, start: int, stop: int, until: threading.Event) -> Iterator[memoryview]:
         """Read bytes of it, waiting for blocks that are not there yet."""
@@ -319,7 +325,9 @@ def _fetch(
         known = _read_record(record)
         _require_size(remote, size, known, record)
         try:
-            sha256, verified_by = _once(client, state, remote, md5=md5, connections=connections, first=first)
+            sha256, verified_by = _once(
+                client, state, remote, md5=md5, connections=connections, first=first, known=known
+            )
         except ObjectChanged as error:
             state.clear()
             first = None
@@ -372,27 +380,51 @@ def _fetch(
         return known or now
 
 
-def _once(
-    client: Client, state: _Unfinished, remote: RemoteObject, *, md5: str | None, connections: int, first: str | None
-) -> tuple[str, str | None]:
-    """Bring all blocks here; return their SHA-256 and what vouches for them: None if that needs a second copy.
+def _resume_or_begin(state: _Unfinished, remote: RemoteObject, first: str | None, *, bytes_checked: bool) -> str | None:
+    """Keep the blocks that are there if they are of this object, make sure that there is room for the others.
 
-    ``first`` is the SHA-256 of the first copy, if this is the second.
+    ``first`` is the SHA-256 of the first copy, if this is the second; returned is the one that is kept with the blocks too.
     """
-    tag = re.fullmatch(r'"([0-9a-f]{32})(?:-([1-9][0-9]{0,4}))?"', (remote.etag or "").lower())
-    n_parts = int(tag[2]) if tag and tag[2] else 0
-    if state.resume(remote, bytes_checked=md5 is not None or tag is not None):
+    if state.resume(remote, bytes_checked=bytes_checked):
         _require_room(state, remote, remote.size - state.bytes_there)
     else:
         state.clear()
         _require_room(state, remote, remote.size)
         state.begin(remote, first)
-    first = first or state.first_sha256
+    return first or state.first_sha256
+
+
+def _once(
+    client: Client,
+    state: _Unfinished,
+    remote: RemoteObject,
+    *,
+    md5: str | None,
+    connections: int,
+    first: str | None,
+    known: Mapping[str, Any] | None,
+) -> tuple[str, str | None]:
+    """Bring all blocks here; return their SHA-256 and what vouches for them: None if that needs a second copy.
+
+    ``first`` is the SHA-256 of the first copy, if this is the second; ``known`` the record of the object fetched before.
+    """
+
+    def of_all(until: threading.Event) -> str:
+        return state.digest("sha256", until)
+
+    tag = re.fullmatch(r'"([0-9a-f]{32})(?:-([1-9][0-9]{0,4}))?"', (remote.etag or "").lower())
+    n_parts = int(tag[2]) if tag and tag[2] else 0
+    first = _resume_or_begin(state, remote, first, bytes_checked=md5 is not None or tag is not None)
+    if known is not None and (known["etag"], known["size"]) == (remote.etag, remote.size):
+        # Checked when it was first seen: that it has the same SHA-256 says all that its MD5 would.
+        sha256 = _transfer(client, state, remote, {"SHA-256": of_all}, connections)["SHA-256"]
+        if sha256 == known["sha256"]:
+            return sha256, known["verified_by"]
     part = client.first_part_bytes(remote) if n_parts and md5 is None else None
     if part is not None and -(-remote.size // max(part, 1)) != n_parts:
         part = None  # parts of several sizes
     wanted: dict[str, Callable[[threading.Event], str]] = {
-        "SHA-256": lambda until: state.digest("sha256", until),
+        "SHA-256": of_all,
     }
     if md5 is not None or (tag and not n_parts):
         wanted["MD5"] = lambda until: state.digest("md5", until)
