@@ -82,6 +82,16 @@ def upload(address: str, path: Path, key: str) -> None:
 
 
 CLIENTS = {
+    "this fetcher, bytes alone": """
+from capcortex.fetch.client import Client
+from capcortex.fetch.download import _transfer, _Unfinished
+def go():
+    with Client([host]) as client, _Unfinished(output.parent / "unfinished", output) as state:
+        remote = client.describe(url)
+        state.begin(remote, None)
+        _transfer(client, state, remote, {}, 8)
+        state.finish()
+""",
     "this fetcher, all checks": """
 from capcortex.fetch.client import Client
 from capcortex.fetch.download import download
@@ -91,17 +101,18 @@ def go():
         download([url], output, client=client, unfinished=folder / "unfinished", records=folder / "records" / output.name)
 """,
     "obstore": """
-import obstore, os
+import obstore
+from concurrent.futures import ThreadPoolExecutor
 def go():
     plain = {"allow_http": True}
     store = obstore.store.S3Store(bucket, endpoint=address, region="us-east-2", skip_signature=True, client_options=plain)
-    size, part = obstore.head(store, key)["size"], 8 * 2**20
-    starts = list(range(0, size, part))
+    size, part = obstore.head(store, key)["size"], 32 * 2**20
     with output.open("wb") as handle:
-        for first in range(0, len(starts), 8):
-            some = starts[first : first + 8]
-            for content in obstore.get_ranges(store, key, starts=some, ends=[min(start + part, size) for start in some]):
-                handle.write(content)
+        def bring(start):
+            os.pwrite(handle.fileno(), obstore.get_range(store, key, start=start, end=min(start + part, size)), start)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(bring, range(0, size, part)))
+    to_disk()
 """,
     "boto3": """
 import boto3
@@ -111,6 +122,7 @@ from boto3.s3.transfer import TransferConfig
 def go():
     client = boto3.client("s3", endpoint_url=address, region_name="us-east-2", config=Config(signature_version=UNSIGNED))
     client.download_file(bucket, key, str(output), Config=TransferConfig(max_concurrency=8))
+    to_disk()
 """,
     "s5cmd": """
 import subprocess
@@ -119,22 +131,42 @@ def go():
     words = [str(Path(sys.executable).with_name("s5cmd")), "--no-sign-request", "--endpoint-url", address]
     words += ["cp", "--concurrency", "8", f"s3://{bucket}/{key}", str(output)]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    to_disk()
+""",
+    "s5cmd, then MD5 and SHA-256": """
+import hashlib, subprocess
+from concurrent.futures import ThreadPoolExecutor
+def go():
+    words = [str(Path(sys.executable).with_name("s5cmd")), "--no-sign-request", "--endpoint-url", address]
+    words += ["cp", "--concurrency", "8", f"s3://{bucket}/{key}", str(output)]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    to_disk()
+    def digest(kind):
+        with output.open("rb") as handle:
+            return hashlib.file_digest(handle, kind).hexdigest()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(digest, ["md5", "sha256"]))
 """,
     "curl": """
 import subprocess
 def go():
     subprocess.run(["curl", "-sf", "-o", str(output), url], check=True)
+    to_disk()
 """,
 }
-"""Ways to bring an object to the disk; ours also computes its checksums."""
+"""Ways to bring an object to the disk; all of them wait until it is there (fsync), as the fetcher does."""
 
 
 HEAD = """
-import sys
+import os, sys
 from pathlib import Path
 address, bucket, key, output = sys.argv[1:5]
 output = Path(output)
 url, host = f"{address}/{bucket}/{key}", address.removeprefix("http://")
+def to_disk():
+    at = os.open(output, os.O_RDWR)
+    os.fsync(at)
+    os.close(at)
 """
 
 
@@ -152,7 +184,7 @@ def bench_clients(address: str, folder: Path) -> None:
     peaks: dict[str, float] = {}
     for number in range(ROUNDS + 1):
         for name, code in CLIENTS.items():
-            output = folder / f"{number}-{name.split()[0]}.bin"
+            output = folder / f"{number}-{name.replace(' ', '-')}.bin"
             seconds, peak = run_apart(HEAD + code, [address, BUCKET, "object.bin", output])
             if not number and file_digest(output) != expected:
                 raise RuntimeError(f"{name} brought another object")
@@ -167,7 +199,7 @@ def bench_clients(address: str, folder: Path) -> None:
     for name, seconds in times.items():
         share = statistics.median(there / here for there, here in zip(times[fastest], seconds, strict=True))
         median = statistics.median(seconds)
-        memory = "" if name in ("s5cmd", "curl") else f"{peaks[name]:5.0f} MB"  # programs of their own
+        memory = "" if name.startswith(("s5cmd", "curl")) else f"{peaks[name]:5.0f} MB"  # programs of their own
         print(f"  {name:30s} {median:6.2f} s  {OBJECT_MIB / median:6.0f} MiB/s  {share:5.2f}  {memory}")
 
 
