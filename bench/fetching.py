@@ -4,13 +4,15 @@
 """
 
 import socket
+import socketserver
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +205,56 @@ def bench_clients(address: str, folder: Path) -> None:
         print(f"  {name:30s} {median:6.2f} s  {OBJECT_MIB / median:6.0f} MiB/s  {share:5.2f}  {memory}")
 
 
+class Counting(socketserver.ThreadingTCPServer):
+    """Passes bytes on to a server and counts those that come back."""
+
+    daemon_threads, allow_reuse_address = True, True
+
+    def __init__(self, server: tuple[str, int]) -> None:
+        super().__init__(("127.0.0.1", 0), Passing)
+        self.server, self.sent, self.lock = server, 0, threading.Lock()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Passing(socketserver.BaseRequestHandler):
+    """One connection through `Counting`."""
+
+    def handle(self) -> None:
+        """Pass bytes on both ways until one side ends."""
+        with socket.create_connection(self.server.server) as there, suppress(OSError):
+            threading.Thread(target=self.pass_on, args=(self.request, there, False), daemon=True).start()
+            self.pass_on(there, self.request, True)
+
+    def pass_on(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
+        """Pass bytes on one way."""
+        with suppress(OSError):
+            while content := source.recv(2**18):
+                target.sendall(content)
+                with self.server.lock:
+                    self.server.sent += counted * len(content)
+
+
+def bench_resume(address: str, folder: Path) -> None:
+    """Kill the fetch of the large object when 60 % are there, and count what comes over the wire the second time."""
+    host, port = address.removeprefix("http://").split(":")
+    wire = Counting((host, int(port)))
+    words = ["http://{}:{}".format(*wire.server_address), BUCKET, "object.bin", folder / "resumed.bin"]
+    code = HEAD + CLIENTS["this fetcher, all checks"] + "\ngo()\n"
+    for share in (0.6, 1.0):
+        before = wire.sent
+        fetch = subprocess.Popen([sys.executable, "-c", code, *map(str, words)])
+        while fetch.poll() is None and share < 1:
+            marks = [path.read_bytes().count(1) for path in (folder / "unfinished").glob("*.blocks")]
+            if sum(marks) >= share * OBJECT_MIB:
+                fetch.kill()
+            time.sleep(0.01)
+        fetch.wait()
+        print(
+            f"  {'killed' if share < 1 else 'resumed'}: {(wire.sent - before) / 2**20 / OBJECT_MIB:.1%} of the object moved"
+        )
+    wire.shutdown()
+
+
 FETCH = (
     HEAD
     + """
@@ -294,4 +346,5 @@ if __name__ == "__main__":
         (folder / "server").mkdir()
         with fast_server(folder / "server") as address:
             bench_clients(address, folder)
+            bench_resume(address, folder)
             bench_sessions(address, folder)
