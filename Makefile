@@ -29,7 +29,8 @@ plan: .venv/study
 	@{ $(SNAKEMAKE) --dry-run --quiet host reason rules && $(SNAKEMAKE) --summary; } 2>&1 | $(BIN)/python -m capcortex.plan $(CONFIG)
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	@# Unit tests beside those of the workflow (tests/conftest.py).
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow
