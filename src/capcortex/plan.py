@@ -656,7 +656,8 @@ def describe_jobs(study: Study, subjects: Sequence[Sizes], left: Mapping[str, in
         lines += [
             "MB: memory that the largest job of a rule asks for, at most 2,000 where none is given; the most are "
             f"{largest[0]:,} ({largest[1]}).",
-            "Jobs that run at once ask for it together: make study MEMORY_MB=... bounds the sum (by default what the machine has).",
+            "Jobs that run at once ask for it together: make study MEMORY_MB=... bounds the sum, by default to what the",
+            "machine has.",
             "Core hours: rates of one machine (src/capcortex/costs.py) with files in memory, without fetching; other",
             "processors and disks differ by factors.",
         ]

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from capcortex import costs
 from capcortex.config import Study
 from capcortex.fetch.sources import read_sources
 from capcortex.nsd import layout, sizes
