@@ -5,7 +5,9 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 BIN := .venv/bin
 # make study CONFIG=config/nsd.yaml runs another configuration.
 CONFIG ?=
-SNAKEMAKE := $(BIN)/snakemake --profile profiles/default --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+# Jobs that run at once ask for no more memory than this together (Linux: what the machine has).
+MEMORY_MB ?= $(shell awk '/^MemTotal/ {print int($$2 / 1024)}' /proc/meminfo 2>/dev/null)
+SNAKEMAKE := $(BIN)/snakemake --profile profiles/default $(if $(MEMORY_MB),--resources mem_mb=$(MEMORY_MB)) --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
 .PHONY: study check-config plan test test-slow lint format bench subjects unlock clean
 

@@ -12,7 +12,13 @@ RAW_SESSIONS = 2
 of the one so many before. No key of the config: another number would be another list of inputs, and all betas fetched anew."""
 
 AVERAGED_AT_ONCE = 2
-"""Averaging jobs at once: a limit of profiles/default."""
+"""Averaging jobs at once: they write beside the sessions that they replace, and more of them at a time can fill the disk."""
+
+DOWNLOADS_AT_ONCE = 3
+"""Files fetched at once, each over several connections."""
+
+LIMITS = {"averaging": AVERAGED_AT_ONCE, "downloads": DOWNLOADS_AT_ONCE}
+"""Limits of the graph, by the name of the resource that rules ask for."""
 
 SETS_PER_JOB = 10
 """Image sets that one searchlight job scores: the betas of 10 sets of 100 images in 220,000 voxels take 0.9 GB."""

@@ -4,6 +4,7 @@ Runs and fetches nothing. Which jobs are left comes from Snakemake's own dry run
 plan`` hands it over); sizes from the study's tables, from files where they are there, and from NSD's shapes where they are not.
 """
 
+import os
 import re
 import shutil
 import sys
@@ -542,15 +543,25 @@ def fetched_files(outputs: Iterable[Output], sources: Sources, root: str) -> dic
         size = sources.of(layout.ANNOTATIONS_ARCHIVE if share > 1 else key).about_mb * 1e6 / share
         files.n, files.size = files.n + 1, files.size + size
         if output.there:
-            files.n_there, files.size_there = files.n_there + 1, files.size_there + Path(output.path).stat().st_size
+            files.n_there, files.size_there = files.n_there + 1, files.size_there + _size_and_room(Path(output.path))[0]
         if output.left:
             files.n_left, files.size_left = files.n_left + 1, files.size_left + size
     return {kind: files for kind, files in found.items() if files.n}
 
 
 def bytes_there(folders: Iterable[str] = MADE_IN) -> int:
-    """Bytes of what the study has made so far in the folder that it runs in."""
-    return sum(path.stat().st_size for folder in folders for path in Path(folder).rglob("*") if path.is_file())
+    """Bytes that what the study has made so far takes on the disk, in the folder that it runs in."""
+    paths = (Path(folder, name) for top in folders for folder, _, names in os.walk(top) for name in names)
+    return sum(_size_and_room(path)[1] for path in paths)
+
+
+def _size_and_room(path: Path) -> tuple[int, int]:
+    """Bytes of a file, and those that it takes on the disk, fewer for an unfinished download; none if it was just dropped."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_size, 512 * found.st_blocks
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -613,7 +624,7 @@ def describe_disk(study: Study, subjects: Sequence[Sizes], fetched: Mapping[str,
     lines = [
         *table(["On the disk, if all of it were there", "GB"], filter(None, rows)),
         f"Peak: {gb(in_turn)} GB if subjects and spaces are worked on one after another; never more than {gb(at_once)} GB,",
-        f"in whatever order jobs run, with at most {costs.AVERAGED_AT_ONCE} averaging jobs at once (profiles/default). "
+        f"in whatever order jobs run, with at most {costs.AVERAGED_AT_ONCE} averaging jobs at once. "
         f"In the end: {gb(end)} GB.",
         f"Here: {gb(free)} GB are free, and the study has {gb(made)} GB already.",
     ]
@@ -645,7 +656,8 @@ def describe_jobs(study: Study, subjects: Sequence[Sizes], left: Mapping[str, in
         lines += [
             "MB: memory that the largest job of a rule asks for, at most 2,000 where none is given; the most are "
             f"{largest[0]:,} ({largest[1]}).",
-            "Jobs that run at once ask for it together; --resources mem_mb=... on Snakemake's command line bounds the sum.",
+            "Jobs that run at once ask for it together: make study MEMORY_MB=... bounds the sum, by default to what the",
+            "machine has.",
             "Core hours: rates of one machine (src/capcortex/costs.py) with files in memory, without fetching; other",
             "processors and disks differ by factors.",
         ]

@@ -25,6 +25,7 @@ from moto.server import ThreadedMotoServer
 from running import ROOT, command, run_snakemake
 from test_killed import unlock
 
+from capcortex.costs import LIMITS
 from capcortex.fetch.sources import SOURCE_COLUMNS
 from capcortex.nsd import layout
 from capcortex.orphans import running_jobs
@@ -250,6 +251,17 @@ def test_nothing_is_asked_before_the_terms_are_accepted(bucket: Bucket, tmp_path
     assert "NSD's terms are not accepted" in done.stdout + done.stderr
     assert not (tmp_path / "resources").exists()
     assert run_snakemake(tmp_path, "--dry-run", config=config).returncode == 0
+
+
+def test_limits_of_the_graph_hold_beside_others(bucket: Bucket, tmp_path: Path) -> None:
+    """A limit on the command line replaces all limits of a profile; the plan's bound of the disk rests on these."""
+    config = bucket.study(tmp_path, bucket={"nsd_terms_accepted": False, "keep_raw": False})
+    target = f"{NSD}/{layout.responses('subj01')}"
+    for given in (["mem_mb=1000"], ["mem_mb=1000", "averaging=1"]):
+        done = run_snakemake(tmp_path, "--resources", *given, "--", target, config=config)
+        provided = dict(re.findall(r'Resource\("(\w+)", (\d+)\)', done.stdout + done.stderr))
+        expected = {"mem_mb": "1000"} | {name: str(most) for name, most in LIMITS.items()}
+        assert provided == expected | dict(word.split("=") for word in given)
 
 
 def wait_for(found: Callable[[], Any], study: subprocess.Popen) -> Any:

@@ -17,6 +17,7 @@ from capcortex.config import (
 from capcortex.config_checks import MINIATURE_FOLDER
 from capcortex.config_files import ConfigError
 from capcortex.costs import (
+    LIMITS,
     RAW_SESSIONS,
     SETS_PER_JOB,
     bootstrap_memory_mb,
@@ -44,7 +45,6 @@ from capcortex.nsd.facts import (
     FACTS_OF_ALL_SUBJECTS,
     read_facts,
 )
-from capcortex.nsd.facts import COUNTED_FACTS
 from capcortex.nsd.sessions import (
     native_extraction_memory_mb,
     surface_extraction_memory_mb,
@@ -66,6 +66,11 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
+
+# Here and not in a profile, whose limits `--resources` on the command line replaces, all of them.
+for _resource, _most in LIMITS.items():
+    if _resource not in workflow.global_resources:
+        workflow.register_resource(_resource, _most)
 
 # Surface betas are read from native surfaces.
 NATIVE_SURFACE = STUDY.config["surface_betas"] == "nativesurface"

@@ -310,7 +310,7 @@ def _unpacked(packed: BinaryIO, count: int) -> bytes:
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(f"not a whole gzip file ({error})") from error
     if len(content) < count:
-        raise ValueError(f"gzip file ends after {len(content)} bytes of its content, expected {count} for one trial")
+        raise ValueError(f"gzip file ends after {len(content)} bytes of its content, expected at least {count}")
     return content
 
 
