@@ -44,7 +44,6 @@ from capcortex.nsd.facts import (
     FACTS_OF_ALL_SUBJECTS,
     read_facts,
 )
-from capcortex.nsd.facts import COUNTED_FACTS
 from capcortex.nsd.sessions import (
     native_extraction_memory_mb,
     surface_extraction_memory_mb,
