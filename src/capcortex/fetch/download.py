@@ -22,7 +22,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from capcortex.fetch.client import AGAIN, Client, FetchError, NotThere, ObjectChanged, RemoteObject, Unreachable, runs
+from capcortex.fetch.client import (
+    AGAIN,
+    TABLE,
+    Client,
+    FetchError,
+    NotThere,
+    ObjectChanged,
+    RemoteObject,
+    Unreachable,
+    runs,
+)
 from capcortex.files import atomic_path
 
 log = logging.getLogger(__name__)
@@ -346,7 +356,7 @@ def _fetch(
             if wrong > 1:
                 raise WrongContent(
                     f"{url}: wrong content, twice: {error}; nothing of it was kept: use another address or mirror, or correct "
-                    "what config/datasets.tsv says of it"
+                    f"what {TABLE} says of it"
                 ) from error
             log.warning("%s: wrong content: %s; fetched once more", url, error)
             continue
@@ -578,7 +588,7 @@ def _mb(number: float) -> str:
 def _require_size(remote: RemoteObject, size: int | None, known: dict[str, Any] | None, record: Path) -> None:
     if size is not None and remote.size != size:
         raise WrongContent(
-            f"{remote.url}: {remote.size} bytes, expected {size}; see that it is the object, and correct config/datasets.tsv"
+            f"{remote.url}: {remote.size} bytes, expected {size}; see that it is the object, and correct {TABLE}"
         )
     if known is not None and remote.size != known["size"]:
         raise WrongContent(
@@ -611,7 +621,7 @@ def _require_first_bytes(state: _Unfinished, url: str) -> None:
     wanted = f"those of a {suffix} file ({expected!r})" if expected else f"those of a {suffix} file, not markup"
     raise WrongContent(
         f"{url}: the first bytes are {first[:40]!r}, expected {wanted}; nothing of it was kept: see what is there, and correct "
-        "its address in config/datasets.tsv"
+        f"its address in {TABLE}"
     )
 
 

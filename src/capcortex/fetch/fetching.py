@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from capcortex.fetch.client import Client, NotThere, RangeFile, Unreachable
+from capcortex.fetch.client import TABLE, Client, NotThere, RangeFile, Unreachable
 from capcortex.fetch.download import download
 from capcortex.fetch.sources import TERMS, TERMS_NOT_ACCEPTED, Sources, read_sources
 
 ADVICE = {
     403: "NSD's makers may hold this file back, as they once did with each subject's last three sessions (the column sessions of "
     f"the subjects table leaves those out), or have changed their terms: see {TERMS}",
-    404: "the file may have moved: compare the table of sources (config key datasets_table) with NSD's data manual",
+    404: f"the file may have moved: compare {TABLE} with NSD's data manual",
 }
 """What a refusal of NSD's bucket can mean."""
 
