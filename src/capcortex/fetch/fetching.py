@@ -33,7 +33,9 @@ def open_remote(key: str, sources: Sources, client: Client) -> Iterator[io.Buffe
         yield part
 
 
-def fetch_file(key: str, output: Path, *, table: Path, folder: Path, terms_accepted: bool) -> dict[str, Any]:
+def fetch_file(
+    key: str, output: Path, *, table: Path, folder: Path, terms_accepted: bool, keep: bool = False
+) -> dict[str, Any]:
     """Fetch one file.
 
     Parameters
@@ -48,6 +50,8 @@ def fetch_file(key: str, output: Path, *, table: Path, folder: Path, terms_accep
         Keeps unfinished downloads, which are resumed, and what each file was when it was first seen.
     terms_accepted
         Whether the user has accepted NSD's terms.
+    keep
+        Whether the file keeps a second name in ``folder``: Snakemake removes an output before the job that makes it runs.
 
     Returns
     -------
@@ -74,4 +78,5 @@ def fetch_file(key: str, output: Path, *, table: Path, folder: Path, terms_accep
             records=folder / "records",
             size=source.bytes,
             md5=source.md5,
+            kept=folder / "kept" / key if keep else None,
         )
