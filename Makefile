@@ -16,8 +16,8 @@ study: .venv/study
 	@# Every job renews a file of results/provenance, and with it the folder's time.
 	@test results/report.html -nt results/provenance || { \
 		$(SNAKEMAKE) --quiet all --report results/.partial-report.html && mv results/.partial-report.html results/report.html; }
-	@# Extracted sessions are left only where Snakemake was killed between averaging them and dropping them.
-	@test -z "$$(ls results/betas/sessions 2>/dev/null)" || $(SNAKEMAKE) --quiet all --delete-temp-output
+	@# Extracted sessions and raw betas are left only where Snakemake was killed between using them and dropping them.
+	@test -z "$$(ls results/betas/sessions 2>/dev/null; find resources/natural-scenes-dataset/nsddata_betas -name '*betas_session*' 2>/dev/null)" || $(SNAKEMAKE) --quiet all --delete-temp-output
 	@$(BIN)/python -m capcortex.verdict
 
 # Is the config right, what would the study be, and is every file there that it reads? Runs nothing.

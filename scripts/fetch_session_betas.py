@@ -13,4 +13,5 @@ if __name__ == "__main__":
             table=Path(snakemake.scriptdir).parent / snakemake.config["datasets_table"],
             folder=Path(snakemake.params.folder),
             terms_accepted=snakemake.config["bucket"]["nsd_terms_accepted"],
+            keep=snakemake.config["bucket"]["keep_raw"],
         )

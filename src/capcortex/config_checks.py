@@ -64,7 +64,8 @@ def read_tables(
         if not sound((key,)) or config[key] is None:
             continue
         try:
-            table = read_table(root / config[key], columns=columns)
+            text = [column for column in columns if column in ("md5", "expected")]
+            table = read_table(root / config[key], columns=columns, text=text)
         except FileNotFoundError:
             problems.append(Problem((key,), f"no such file: {root / config[key]}"))
         except (OSError, ValueError) as error:

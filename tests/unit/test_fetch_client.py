@@ -455,7 +455,7 @@ def test_what_a_server_says_cannot_disturb_a_terminal(server, client):
 
 
 def test_what_is_not_there_is_told_at_once(server, client):
-    with pytest.raises(NotThere, match=r"/none: not there \(status 404\); config/datasets.tsv"):
+    with pytest.raises(NotThere, match=r"/none: not there \(status 404\); the table of sources"):
         client.describe(server.url("/none"))
     assert len(server.requests) == 1
 

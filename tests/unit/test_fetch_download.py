@@ -262,13 +262,13 @@ def test_a_wrong_length_is_told(study, server):
 
 
 def test_a_size_that_was_known_otherwise_is_told_before_the_first_byte(study, server):
-    with pytest.raises(WrongContent, match=f"{len(CONTENT)} bytes, expected 17.*config/datasets.tsv"):
+    with pytest.raises(WrongContent, match=f"{len(CONTENT)} bytes, expected 17.*the table of sources"):
         study.fetch(server.put("/a", CONTENT), size=17)
     assert not server.ranges
     assert study.left() == []
 
 
-@pytest.mark.parametrize(("status", "told"), [(403, "not for us"), (404, "config/datasets.tsv")])
+@pytest.mark.parametrize(("status", "told"), [(403, "not for us"), (404, "the table of sources")])
 def test_an_object_that_is_not_to_be_had_leaves_nothing(study, server, status, told):
     def spoil(request, answer):
         answer.status = status

@@ -127,6 +127,7 @@ def test_a_row_says_all_that_is_known(tmp_path: Path) -> None:
         ("bytes", "many", "a whole number above 0"),
         ("md5", "abc", "32 hexadecimal digits"),
         ("about_mb", 0, "a number above 0"),
+        ("about_mb", "inf", "a number above 0"),
         ("terms", None, "some words"),
     ],
 )

@@ -50,13 +50,15 @@ class Wire(socketserver.ThreadingTCPServer):
     ----------
     bytes_per_s
         Of one connection on its way back; None for no limit.
+    connections
+        So many have been made.
     """
 
     daemon_threads, allow_reuse_address = True, True
 
     def __init__(self, server: tuple[str, int]) -> None:
         super().__init__(("127.0.0.1", 0), Passing)
-        self.server, self.bytes_per_s = server, None
+        self.server, self.bytes_per_s, self.connections = server, None, 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
@@ -64,6 +66,7 @@ class Passing(socketserver.BaseRequestHandler):
     """One connection through a `Wire`."""
 
     def handle(self) -> None:
+        self.server.connections += 1
         with socket.create_connection(self.server.server) as there, suppress(OSError):
             threading.Thread(target=self.pass_on, args=(self.request, there), daemon=True).start()
             self.pass_on(there, self.request, slowly=True)
@@ -225,6 +228,25 @@ def test_what_rests_on_dropped_betas_fetches_them_again(fetched: tuple[Path, Wat
     planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M))
     assert planned["fetch_session_betas"] == "9"
     assert {"fetch_nsd_file", "check_acceptance"}.isdisjoint(planned)
+
+
+def test_kept_raw_betas_are_not_fetched_again(bucket: Bucket, tiny_study: Path, tmp_path: Path) -> None:
+    """Though a session that is extracted anew comes before the fetch of the second next one; a damaged one is fetched."""
+    target, kept = "results/betas/subj01_space-fsaverage.nc", {"bucket": {"nsd_terms_accepted": True, "keep_raw": True}}
+    done = run_snakemake(tmp_path, "--", target, config=bucket.study(tmp_path, **kept))
+    assert done.returncode == 0, done.stderr[-3000:]
+    before = bucket.wire.connections
+    again = [tmp_path, "--forcerun", "extract_surface_session", "--", target]
+    assert run_snakemake(*again, config=tmp_path / "study.yaml").returncode == 0
+    assert bucket.wire.connections == before
+    last = tmp_path / NSD / layout.surface_betas("subj01", VERSION, 3, "lh")
+    with last.open("r+b") as raw:
+        raw.seek(5000)
+        raw.write(b"damaged!")
+    assert run_snakemake(*again, config=tmp_path / "study.yaml").returncode == 0
+    assert bucket.wire.connections > before
+    assert (tmp_path / target).read_bytes() == (tiny_study / target).read_bytes()
+    assert len(raw_files(tmp_path)) == 6
 
 
 def test_betas_are_fetched_only_when_the_facts_hold(bucket: Bucket, tmp_path: Path) -> None:

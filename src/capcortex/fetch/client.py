@@ -34,9 +34,10 @@ ENTITY_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,255}"')
 CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 PASSING = {408, 416, 425, 429}
 """Statuses that may be another one soon, besides all from 500 on."""
+TABLE = "the table of sources (config key datasets_table)"
 ADVICE = {
-    403: "it may not be read without an account: correct its address in config/datasets.tsv, or leave it out",
-    404: "config/datasets.tsv says where it should be: correct its address there, or leave it out",
+    403: f"it may not be read without an account: correct its address in {TABLE}, or leave it out",
+    404: f"{TABLE} says where it should be: correct its address there, or leave it out",
 }
 AGAIN = "run snakemake again: it goes on where it was"
 
@@ -344,7 +345,7 @@ class Client:
             target = _shown(response.headers.get("Location", "nowhere"))
             raise AnswerRefused(
                 f"{url}: redirected to {target} (status {status}); redirects are not followed: if that is its address now, "
-                "write it into config/datasets.tsv"
+                f"write it into {TABLE}"
             )
         if status in {401, 403, 404, 410}:
             advice = self.advice.get(status, self.advice[404 if status == 410 else 403])
@@ -370,7 +371,7 @@ class Client:
         if parsed.netloc not in self.hosts:
             raise ValueError(
                 f"{url}: the host {parsed.netloc} is not one of those that may be asked ({', '.join(sorted(self.hosts))}); if it "
-                "is right, name it in config/datasets.tsv"
+                f"is right, name it in {TABLE}"
             )
         return parsed
 

@@ -22,7 +22,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from capcortex.fetch.client import AGAIN, Client, FetchError, NotThere, ObjectChanged, RemoteObject, Unreachable, runs
+from capcortex.digests import file_digest
+from capcortex.fetch.client import (
+    AGAIN,
+    TABLE,
+    Client,
+    FetchError,
+    NotThere,
+    ObjectChanged,
+    RemoteObject,
+    Unreachable,
+    runs,
+)
 from capcortex.files import atomic_path
 
 log = logging.getLogger(__name__)
@@ -65,6 +76,7 @@ def download(
     records: str | Path,
     size: int | None = None,
     md5: str | None = None,
+    kept: Path | None = None,
     connections: int = 8,
 ) -> dict[str, Any]:
     """Fetch an object to a file that appears only when it is whole and has passed every check.
@@ -92,6 +104,9 @@ def download(
         Folder of records, one JSON file for each output.
     size, md5
         What is known of the object, if anything.
+    kept
+        Second name of the object, a hard link, for when ``output`` is removed: it is made, and if the file there has the SHA-256
+        of the record, nothing is asked of any server. None for no second name.
     connections
         Ranges fetched at once.
 
@@ -109,11 +124,22 @@ def download(
     """
     output, record = Path(output), Path(records) / f"{_key(output)}.json"
     with _Unfinished(Path(unfinished), output) as state:
+        known = _read_record(record)
+        if kept is not None and kept.exists() and known is not None and file_digest(kept) == known["sha256"]:
+            _link(kept, output)
+            return known
         causes: list[FetchError] = []
         for url in urls:
             try:
                 with _room_explained(state):
-                    return _fetch(client, state, url, record=record, size=size, md5=md5, connections=connections)
+                    now = _fetch(client, state, url, record=record, size=size, md5=md5, connections=connections)
+                if kept is not None:
+                    try:
+                        _link(output, kept)
+                    except OSError as error:
+                        # Some file systems have no hard links.
+                        log.warning("%s: fetched again if it is made anew (%s)", output, error)
+                return now
             except (NotThere, Unreachable) as error:
                 log.warning("%s", error)
                 causes.append(error)
@@ -128,6 +154,12 @@ def _key(output: Path) -> str:
     if key.split("/")[0] == "..":
         raise ValueError(f"{output}: expected a path below the current folder, or a whole one")
     return key
+
+
+def _link(there: Path, new: Path) -> None:
+    new.parent.mkdir(parents=True, exist_ok=True)
+    new.unlink(missing_ok=True)
+    new.hardlink_to(there)
 
 
 class _Unfinished:
@@ -346,7 +378,7 @@ def _fetch(
             if wrong > 1:
                 raise WrongContent(
                     f"{url}: wrong content, twice: {error}; nothing of it was kept: use another address or mirror, or correct "
-                    "what config/datasets.tsv says of it"
+                    f"what {TABLE} says of it"
                 ) from error
             log.warning("%s: wrong content: %s; fetched once more", url, error)
             continue
@@ -578,7 +610,7 @@ def _mb(number: float) -> str:
 def _require_size(remote: RemoteObject, size: int | None, known: dict[str, Any] | None, record: Path) -> None:
     if size is not None and remote.size != size:
         raise WrongContent(
-            f"{remote.url}: {remote.size} bytes, expected {size}; see that it is the object, and correct config/datasets.tsv"
+            f"{remote.url}: {remote.size} bytes, expected {size}; see that it is the object, and correct {TABLE}"
         )
     if known is not None and remote.size != known["size"]:
         raise WrongContent(
@@ -611,7 +643,7 @@ def _require_first_bytes(state: _Unfinished, url: str) -> None:
     wanted = f"those of a {suffix} file ({expected!r})" if expected else f"those of a {suffix} file, not markup"
     raise WrongContent(
         f"{url}: the first bytes are {first[:40]!r}, expected {wanted}; nothing of it was kept: see what is there, and correct "
-        "its address in config/datasets.tsv"
+        f"its address in {TABLE}"
     )
 
 

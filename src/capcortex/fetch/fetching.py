@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from capcortex.fetch.client import Client, NotThere, RangeFile, Unreachable
+from capcortex.fetch.client import TABLE, Client, NotThere, RangeFile, Unreachable
 from capcortex.fetch.download import download
 from capcortex.fetch.sources import TERMS, TERMS_NOT_ACCEPTED, Sources, read_sources
 
 ADVICE = {
     403: "NSD's makers may hold this file back, as they once did with each subject's last three sessions (the column sessions of "
     f"the subjects table leaves those out), or have changed their terms: see {TERMS}",
-    404: "the file may have moved: compare the table of sources (config key datasets_table) with NSD's data manual",
+    404: f"the file may have moved: compare {TABLE} with NSD's data manual",
 }
 """What a refusal of NSD's bucket can mean."""
 
@@ -33,7 +33,9 @@ def open_remote(key: str, sources: Sources, client: Client) -> Iterator[io.Buffe
         yield part
 
 
-def fetch_file(key: str, output: Path, *, table: Path, folder: Path, terms_accepted: bool) -> dict[str, Any]:
+def fetch_file(
+    key: str, output: Path, *, table: Path, folder: Path, terms_accepted: bool, keep: bool = False
+) -> dict[str, Any]:
     """Fetch one file.
 
     Parameters
@@ -48,6 +50,8 @@ def fetch_file(key: str, output: Path, *, table: Path, folder: Path, terms_accep
         Keeps unfinished downloads, which are resumed, and what each file was when it was first seen.
     terms_accepted
         Whether the user has accepted NSD's terms.
+    keep
+        Whether the file keeps a second name in ``folder``: Snakemake removes an output before the job that makes it runs.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def fetch_file(key: str, output: Path, *, table: Path, folder: Path, terms_accep
     """
     sources = read_sources(table)
     source = sources.of(key)
-    if source.terms == "nsd" and not terms_accepted:
+    if source.terms.lower() == "nsd" and not terms_accepted:
         raise PermissionError(f"{key}: {TERMS_NOT_ACCEPTED}")
     with Client(sources.hosts, advice=ADVICE) as client:
         return download(
@@ -74,4 +78,5 @@ def fetch_file(key: str, output: Path, *, table: Path, folder: Path, terms_accep
             records=folder / "records",
             size=source.bytes,
             md5=source.md5,
+            kept=folder / "kept" / key if keep else None,
         )

@@ -3,6 +3,7 @@
 Nothing is fetched that is not in the table, and from no host that it does not name.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ class Sources:
             found = f"{len(rows)} rows ({', '.join(row.name for row in rows)})" if rows else "no row"
             raise ValueError(
                 f"{self.path}: {key} is in {found} of the table of sources, expected in one: what is fetched, and from "
-                "where, stands there; add a row for the file, or bring the file yourself"
+                "where, stands there; leave one row for each file, or read your own copy of NSD (source: local)"
             )
         return rows[0]
 
@@ -170,4 +171,4 @@ def _is_number(value: Any, *, whole: bool = False) -> bool:
         number = float(value)
     except ValueError:
         return False
-    return number > 0 and (number.is_integer() or not whole)
+    return 0 < number < math.inf and (number.is_integer() or not whole)
