@@ -32,7 +32,7 @@ plan: .venv/study
 
 test: .venv/dev
 	@# Unit tests beside those of the workflow (tests/conftest.py).
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow

@@ -1,10 +1,16 @@
-"""Both kinds of tests side by side: those of the workflow share a study, so that one process runs all of them, and first."""
+"""Both kinds of tests side by side: those of the workflow share a study, so that one process runs all of them."""
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "workflow" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("workflow"))
-    items.sort(key=lambda item: "workflow" not in item.path.parts)
+class Scheduling(LoadScopeScheduling):
+    """All tests of the workflow go to one process; every other test goes where there is time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "workflow" if nodeid.startswith("tests/workflow/") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return Scheduling(config, log)
