@@ -1,15 +1,22 @@
-"""Both kinds of tests side by side: those of the workflow share a study, so that one process runs all of them."""
+"""Tests side by side in two processes: those of the workflow that share a study stay in one of them."""
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+WITHOUT_SHARED_STUDY = {
+    f"tests/workflow/{name}.py" for name in ("test_calibration_target", "test_graph", "test_planted_truth")
+}
+
 
 class Scheduling(LoadScopeScheduling):
-    """All tests of the workflow go to one process; every other test goes where there is time."""
+    """Tests with a shared study go to one process; every other file or unit test goes where there is time."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "workflow" if nodeid.startswith("tests/workflow/") else nodeid
+        file = nodeid.partition("::")[0]
+        if not file.startswith("tests/workflow/"):
+            return nodeid
+        return file if file in WITHOUT_SHARED_STUDY else "workflow"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
