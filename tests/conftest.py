@@ -4,19 +4,21 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-WITHOUT_SHARED_STUDY = {
+# The first process has most of the tests that share a study, the second a few long ones, with a study of their own.
+OF_THE_SECOND = {f"tests/workflow/{name}.py" for name in ("test_bucket", "test_killed")}
+WITHOUT_STUDY = {
     f"tests/workflow/{name}.py" for name in ("test_calibration_target", "test_graph", "test_planted_truth")
 }
 
 
 class Scheduling(LoadScopeScheduling):
-    """Tests with a shared study go to one process; every other file or unit test goes where there is time."""
+    """Tests that share a study stay together; every other file or unit test goes where there is time."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         if not file.startswith("tests/workflow/"):
             return nodeid
-        return file if file in WITHOUT_SHARED_STUDY else "workflow"
+        return file if file in WITHOUT_STUDY else f"study {1 + (file in OF_THE_SECOND)}"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
