@@ -50,7 +50,9 @@ if STUDY.config["source"] == "miniature":
                 for path in depth_transforms(subject)
             ],
             indices=[
-                path for subject in MAPPED_SUBJECTS for path in vertex_indices(subject)
+                path
+                for subject in MAPPED_SUBJECTS
+                for path in white_to_fsaverage(subject)
             ],
         output:
             check=report(

@@ -41,14 +41,6 @@ def depth_transforms(subject):
     ]
 
 
-def vertex_indices(subject):
-    """Which native vertex each vertex of fsaverage shows, left and right hemisphere."""
-    return [
-        nsd_file(layout.transform(subject, hemisphere, "white-to-fsaverage"))
-        for hemisphere in layout.HEMISPHERES
-    ]
-
-
 def searchlight_size(wildcards, input):
     """Image sets of a searchlight's job, images of a set, and at most how many voxels."""
     row = STUDY.subject_row(wildcards.subject)

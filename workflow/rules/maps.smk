@@ -96,7 +96,9 @@ rule project_searchlight:
             for path in depth_transforms(subject)
         ],
         indices=[
-            path for subject in STUDY.subject_names for path in vertex_indices(subject)
+            path
+            for subject in STUDY.subject_names
+            for path in white_to_fsaverage(subject)
         ],
     output:
         maps="results/maps/{model}/subjects_space-fsaverage.nc",
