@@ -9,7 +9,7 @@ CONFIG ?=
 MEMORY_MB ?= $(shell awk '/^MemTotal/ {print int($$2 / 1024)}' /proc/meminfo 2>/dev/null)
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/default $(if $(MEMORY_MB),--resources mem_mb=$(MEMORY_MB)) --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: study check-config plan test test-slow lint format bench subjects unlock clean
+.PHONY: study check-config plan test test-slow lint format bench subjects slurm unlock clean
 
 study: .venv/study
 	$(SNAKEMAKE)
@@ -36,6 +36,13 @@ test: .venv/dev
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow
+
+# What tests of the study on a cluster start for themselves; where it is missing they are skipped. No service is set up.
+slurm:
+	@command -v apt-get >/dev/null && test "$$(id -u)" = 0 || { echo "make slurm installs packages of Debian: it needs apt-get, and root (sudo make slurm)"; exit 1; }
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends \
+		slurmctld slurmd slurmdbd slurm-client munge mariadb-server-core mariadb-client-core
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -18,6 +18,8 @@ class Scheduling(LoadScopeScheduling):
         file = nodeid.partition("::")[0]
         if not file.startswith("tests/workflow/"):
             return nodeid
+        if "slurm" in file:
+            return "slurm"  # a machine takes one of them at a time
         return file if file in WITHOUT_STUDY else f"study {1 + (file in OF_THE_SECOND)}"
 
 

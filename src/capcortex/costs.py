@@ -7,9 +7,10 @@ Rates were measured on one core of an AMD EPYC with AVX-512, files in the page c
 from capcortex.nsd.betas import UNIT_BLOCK
 from capcortex.rsa.crossnobis import crossnobis_memory_mb
 
-RAW_SESSIONS = 2
+RAW_SESSIONS = 5
 """Raw betas of so many sessions of a subject and space lie on the disk at once: the fetch of a session waits for the extraction
-of the one so many before. No key of the config: another number would be another list of inputs, and all betas fetched anew."""
+of the one so many before. On a cluster at most so many are extracted by one job. More would not fit on a disk of 300 GB, fewer
+would be jobs of seconds. No key of the config: another number would be another list of inputs, and all betas fetched anew."""
 
 AVERAGED_AT_ONCE = 2
 """Averaging jobs at once: they write beside the sessions that they replace, and more of them at a time can fill the disk."""

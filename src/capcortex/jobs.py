@@ -1,13 +1,18 @@
 """What every job of the graph does around its one library call: a log that holds the traceback, checked inputs, provenance.
 
+A job that refuses its input, or fails by an error of its own, says so in the last line of its log (`refusal`): it would do so
+again, and is not tried again. One that died without a word, or lacked memory, may succeed with more.
+
 The library does not import Snakemake. ``job`` takes the object that Snakemake gives to a script, by its attributes.
 """
 
 import datetime
+import errno
 import faulthandler
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -26,6 +31,9 @@ from capcortex.files import atomic_path, remedy
 LARGEST_HASHED_BYTES = 64 * 2**20
 # Where the records of jobs lie: those of the study, and those of what is fetched or made up, which outlive `rm -r results`.
 RECORDS = ("results/provenance", "resources/miniature/provenance", "resources/fetched/provenance")
+# Errors of a machine or its file system, which another attempt may not meet.
+PASSING_ERRORS = {errno.ENOMEM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR}
+REFUSAL = re.compile(r"\S+ \S+ CRITICAL root: (.+)")
 RECORDED_PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "xarray", "nibabel", "sentence-transformers", "torch")
 
 
@@ -34,8 +42,8 @@ def job(snakemake: Any) -> Iterator[None]:
     """Run the body of a script: check its inputs, log to the rule's log file, and record provenance when it ends well.
 
     An input that another job of the study made must be as that job left it. A failure is written to the log with its traceback;
-    the terminal gets one line with the cause and the log's name, and the process ends with status 1. A job that is told to
-    end (SIGTERM, as from a cluster's time limit) removes what it has half written. A crash of a compiled library leaves its
+    the terminal gets one line with the cause and the log's name, which is the log's last line too unless another attempt may
+    help (see `refusal`), and the process ends with status 1. A job that is told to end (SIGTERM, as from a cluster's time limit) removes what it has half written. A crash of a compiled library leaves its
     traceback in the log too.
 
     Parameters
@@ -68,7 +76,10 @@ def job(snakemake: Any) -> Iterator[None]:
     except Exception as error:
         root.error("failed\n%s", traceback.format_exc())
         cause = " ".join(str(error).split()) or "no message"
-        print(f"{snakemake.rule}: {type(error).__name__}: {cause} (log: {log})", file=sys.stderr, flush=True)
+        told = f"{snakemake.rule}: {type(error).__name__}: {cause} (log: {log})"
+        print(told, file=sys.stderr, flush=True)
+        if not _may_pass(error):
+            root.critical("%s", told)
         # Not sys.exit: HDF5 crashes when it is taken down after a write that failed, for example on a full disk.
         os._exit(1)
     except BaseException:
@@ -79,6 +90,37 @@ def job(snakemake: Any) -> Iterator[None]:
         sys.excepthook, sys.unraisablehook = sys.__excepthook__, sys.__unraisablehook__
         handler.close()
         root.handlers = []
+
+
+def refusal(log: str | Path, since: float) -> str | None:
+    """Return what a job said that would fail again however often it is tried.
+
+    Parameters
+    ----------
+    log
+        The job's log.
+    since
+        Seconds since the epoch: a log that was last written before is of an earlier run.
+
+    Returns
+    -------
+    str or None
+        The job's message: rule, error and log; None if the job has not failed, has died without a word (killed, for example by
+        a limit of memory or time), or met an error that may pass.
+    """
+    try:
+        path = Path(log)
+        if path.stat().st_mtime < since:
+            return None
+        *_, last = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+    except OSError:
+        return None
+    found = REFUSAL.fullmatch(last)
+    return found[1] if found else None
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in PASSING_ERRORS)
 
 
 def _end_in_order(number: int, frame: FrameType | None) -> None:

@@ -177,7 +177,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(0.02)  # else what was sent before is lost with the reset, and there is no middle of a body
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
-        if answer.cut_at is not None or answer.stall_s or answer.after or answer.reset:
+        if answer.cut_at is not None or answer.stall_s or answer.reset:
             self.close_connection = True
 
 

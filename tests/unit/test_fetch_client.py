@@ -377,6 +377,15 @@ def test_words_that_are_no_http_are_refused(server, client):
         client.describe(server.put("/a", CONTENT))
 
 
+def test_what_follows_an_answer_on_its_connection_is_not_the_next_one(server, client, monkeypatch):
+    """More than was announced, which comes so late that the connection seems to be as good as new."""
+    monkeypatch.setattr("urllib3.connectionpool.is_connection_dropped", lambda connection: False)
+    remote = client.describe(server.put("/betas.mgh", CONTENT))
+    server.spoil = lambda request, answer: setattr(answer, "after", b"more than was announced")
+    for start in (0, 1000, 2000):
+        assert client.read_range(remote, start, start + 1000) == CONTENT[start : start + 1000]
+
+
 @pytest.mark.parametrize(
     "told",
     [

@@ -12,7 +12,7 @@ from capcortex.fetch.client import Client, NotThere, ObjectChanged
 from capcortex.fetch.download import download
 
 MIB = 2**20
-BUCKET = "natural-scenes-dataset"
+BUCKET = "public-objects"  # buckets of all moto servers of a process are one: not the name of another test's
 CONTENT = np.random.default_rng(7).bytes(11 * MIB + 5)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from local_study import local_study  # noqa: F401 - pytest finds the fixture by its name here
+from private_slurm import breakable_slurm, slurm  # noqa: F401 - as above
 from running import copy_code, run_snakemake
 
 

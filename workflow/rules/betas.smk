@@ -19,6 +19,8 @@ rule extract_surface_session:
     benchmark:
         "benchmarks/extract_surface_session/{subject}_session-{session}.tsv"
     priority: 10
+    group:
+        extraction_group
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -51,6 +53,8 @@ rule extract_volume_session:
     benchmark:
         "benchmarks/extract_volume_session/{subject}_session-{session}.tsv"
     priority: 10
+    group:
+        extraction_group
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -131,6 +135,8 @@ rule tabulate_data_quality:
         "logs/tabulate_data_quality/tabulate_data_quality.log",
     benchmark:
         "benchmarks/tabulate_data_quality/tabulate_data_quality.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -47,6 +47,8 @@ rule tabulate_calibration:
         "logs/tabulate_calibration/tabulate_calibration.log",
     benchmark:
         "benchmarks/tabulate_calibration/tabulate_calibration.tsv"
+    group:
+        "calibration"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -76,6 +78,8 @@ rule plot_calibration:
         "logs/plot_calibration/plot_calibration.log",
     benchmark:
         "benchmarks/plot_calibration/plot_calibration.tsv"
+    group:
+        "calibration"
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -3,12 +3,15 @@
 import functools
 import math
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.jobs import GroupJob, Job
+from snakemake.logging import logger
 
 from capcortex.config import (
     load_study,
@@ -34,6 +37,7 @@ from capcortex.digests import code_digest
 from capcortex.fetch.sources import TERMS_NOT_ACCEPTED, read_sources
 from capcortex.files import remove_partial_files
 from capcortex.inference.calibration import SCENARIOS, n_studies
+from capcortex.jobs import refusal
 from capcortex.missing import require_files
 from capcortex.nsd import layout
 from capcortex.nsd.acceptance import facts_of_subject, files_of_facts
@@ -72,6 +76,42 @@ except ConfigError as error:
 for _resource, _most in LIMITS.items():
     if _resource not in workflow.global_resources:
         workflow.register_resource(_resource, _most)
+
+# On a cluster the jobs of a group are one job, also where they need nothing of each other, and come one after another. Here and
+# not in the profile, because Snakemake groups again inside of that job, and does not hand these on.
+GROUPS = ("design", "extraction", "models", "tables", "maps", "calibration")
+if workflow.group_settings is not None:
+    workflow.group_settings.group_components = {
+        **dict.fromkeys(GROUPS, 1000),
+        **workflow.group_settings.group_components,
+    }
+workflow.register_resource("at_once_in_group", 1)
+
+
+resource_scopes:
+    at_once_in_group="local",
+
+
+RUN_STARTED = time.time()
+
+
+def restart_times(job):
+    """How often Snakemake tries a job again that failed: not at all if the job said that it would fail again.
+
+    Of a job on another machine this is where its message reaches the terminal.
+    """
+    told = [found for path in job.log if (found := refusal(path, RUN_STARTED))]
+    if told and not (workflow.local_exec or job.is_local):
+        logger.error("\n".join(told))
+    return 0 if told else job.rule.restart_times
+
+
+# `retries` knows no difference between a job that was killed and one that refuses its input.
+Job.restart_times = property(restart_times)
+GroupJob.restart_times = property(
+    lambda group: min(job.restart_times for job in group.jobs)
+)
+
 
 # Surface betas are read from native surfaces.
 NATIVE_SURFACE = STUDY.config["surface_betas"] == "nativesurface"
@@ -218,6 +258,19 @@ def fetching_runtime(wildcards, attempt):
 def brain_mask(wildcards):
     """Brain mask of a subject in the volume."""
     return nsd_file(layout.volume_file(wildcards.subject, "brainmask"))
+
+
+def extraction_group(wildcards):
+    """Name of the cluster job that extracts a session, together with those before and after it, on the surface and in the volume.
+
+    Blocks of sessions are such that a session whose raw betas wait for another's extraction is never in the same job.
+    """
+    n_sessions = STUDY.subject_row(wildcards.subject)["sessions"]
+    n_blocks = math.ceil(n_sessions / RAW_SESSIONS)
+    block = (int(wildcards.session) - 1) * n_blocks // n_sessions
+    name = f"extraction_{wildcards.subject}_{block + 1:02d}"
+    workflow.parent_groupids[name] = "extraction"
+    return name
 
 
 def extracted_sessions(wildcards):
@@ -463,6 +516,11 @@ def fsaverage_surfaces():
         Path(path).exists() for path in paths
     )
     return paths if at_hand else []
+
+
+def embedding_group(wildcards):
+    """Models without a sentence encoder take seconds: one cluster job for all of them. None: a job of its own."""
+    return None if STUDY.encoder_row(wildcards.model) else "models"
 
 
 def encoder_of_model(wildcards):

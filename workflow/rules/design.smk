@@ -25,6 +25,8 @@ rule check_design:
     # wait for its output: facts are made anew whenever a subject comes or goes, and betas would be extracted again. Nor by
     # ancient(), which can hide other changes (docs/reruns.md).
     priority: 100
+    group:
+        "design"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -60,6 +62,8 @@ rule tabulate_trials:
         "logs/tabulate_trials/{subject}.log",
     benchmark:
         "benchmarks/tabulate_trials/{subject}.tsv"
+    group:
+        "design"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -89,6 +93,8 @@ rule draw_image_sets:
         "logs/draw_image_sets/{subject}.log",
     benchmark:
         "benchmarks/draw_image_sets/{subject}.tsv"
+    group:
+        "design"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -119,6 +125,8 @@ rule draw_shared_image_sets:
         "logs/draw_shared_image_sets/draw_shared_image_sets.log",
     benchmark:
         "benchmarks/draw_shared_image_sets/draw_shared_image_sets.tsv"
+    group:
+        "design"
     conda:
         "../../envs/analysis.yaml"
     threads: 1

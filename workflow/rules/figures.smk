@@ -33,6 +33,8 @@ rule plot_roi_rsa:
         "logs/plot_roi_rsa/plot_roi_rsa.log",
     benchmark:
         "benchmarks/plot_roi_rsa/plot_roi_rsa.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -86,6 +88,8 @@ rule plot_model_comparisons:
         "logs/plot_model_comparisons/plot_model_comparisons.log",
     benchmark:
         "benchmarks/plot_model_comparisons/plot_model_comparisons.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -136,6 +140,8 @@ rule plot_rdms:
         "logs/plot_rdms/plot_rdms.log",
     benchmark:
         "benchmarks/plot_rdms/plot_rdms.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -186,6 +192,8 @@ rule plot_captions:
         "logs/plot_captions/plot_captions.log",
     benchmark:
         "benchmarks/plot_captions/plot_captions.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -233,6 +241,8 @@ rule plot_data_quality:
         "logs/plot_data_quality/plot_data_quality.log",
     benchmark:
         "benchmarks/plot_data_quality/plot_data_quality.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -65,6 +65,8 @@ rule average_searchlight:
         "logs/average_searchlight/{model}.log",
     benchmark:
         "benchmarks/average_searchlight/{model}.tsv"
+    group:
+        "maps"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -110,6 +112,8 @@ rule project_searchlight:
         "logs/project_searchlight/{model}.log",
     benchmark:
         "benchmarks/project_searchlight/{model}.tsv"
+    group:
+        "maps"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -142,6 +146,8 @@ rule compute_group_map:
         "logs/compute_group_map/{map}.log",
     benchmark:
         "benchmarks/compute_group_map/{map}.tsv"
+    group:
+        "maps"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -192,6 +198,8 @@ rule plot_group_map:
         "logs/plot_group_map/{map}.log",
     benchmark:
         "benchmarks/plot_group_map/{map}.tsv"
+    group:
+        "maps"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -248,6 +256,8 @@ rule plot_subject_maps:
         "logs/plot_subject_maps/{map}.log",
     benchmark:
         "benchmarks/plot_subject_maps/{map}.tsv"
+    group:
+        "maps"
     conda:
         "../../envs/analysis.yaml"
     threads: 1

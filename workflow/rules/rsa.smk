@@ -15,6 +15,8 @@ rule compute_model_rdm:
         "logs/compute_model_rdm/{model}.log",
     benchmark:
         "benchmarks/compute_model_rdm/{model}.tsv"
+    group:
+        "models"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -93,6 +95,8 @@ rule compare_roi_rdms:
         "logs/compare_roi_rdms/{model}_space-{space}.log",
     benchmark:
         "benchmarks/compare_roi_rdms/{model}_space-{space}.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -246,6 +250,8 @@ rule estimate_roi_ceilings:
         "logs/estimate_roi_ceilings/space-{space}.log",
     benchmark:
         "benchmarks/estimate_roi_ceilings/space-{space}.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -276,6 +282,8 @@ rule tabulate_ceilings:
         "logs/tabulate_ceilings/space-{space}.log",
     benchmark:
         "benchmarks/tabulate_ceilings/space-{space}.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -306,6 +314,8 @@ rule tabulate_roi_rsa:
         "logs/tabulate_roi_rsa/space-{space}.log",
     benchmark:
         "benchmarks/tabulate_roi_rsa/space-{space}.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -334,6 +344,8 @@ rule tabulate_all_pairs:
         "logs/tabulate_all_pairs/space-{space}.log",
     benchmark:
         "benchmarks/tabulate_all_pairs/space-{space}.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -360,6 +372,8 @@ rule tabulate_permutations:
         "logs/tabulate_permutations/space-{space}.log",
     benchmark:
         "benchmarks/tabulate_permutations/space-{space}.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -388,6 +402,8 @@ rule compare_models:
         "logs/compare_models/space-{space}.log",
     benchmark:
         "benchmarks/compare_models/space-{space}.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -417,6 +433,8 @@ rule tabulate_released_statistics:
         "logs/tabulate_released_statistics/space-{space}.log",
     benchmark:
         "benchmarks/tabulate_released_statistics/space-{space}.tsv"
+    group:
+        "tables"
     conda:
         "../../envs/analysis.yaml"
     threads: 1

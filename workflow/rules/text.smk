@@ -51,6 +51,8 @@ rule embed_model:
         "logs/embed_model/{model}.log",
     benchmark:
         "benchmarks/embed_model/{model}.tsv"
+    group:
+        embedding_group
     conda:
         "../../envs/embed.yaml"
     # Half of the cores for an encoder: two encoder models, or one and the betas, run side by side.
@@ -99,6 +101,8 @@ rule check_sentinel:
         "benchmarks/check_sentinel/check_sentinel.tsv"
     # Ahead of other jobs that are ready: it can stop the study.
     priority: 100
+    group:
+        "models"
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 from secrets import SystemRandom
 from typing import Any, Self
 from urllib.parse import unquote
@@ -313,17 +313,7 @@ class Client:
         """Send one request, and give the answer if its status is a wanted one and its headers may be used."""
         parsed = self._allowed(url)
         with _explained(url):
-            response = self._manager(parsed).request(
-                method,
-                url,
-                headers={"Accept-Encoding": "identity", "User-Agent": f"capcortex/{__version__}"} | dict(headers),
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                decode_content=False,
-                enforce_content_length=False,  # what is short is noticed, and told, where it is read
-                timeout=urllib3.Timeout(connect=self.patience.connect_s, read=self.patience.read_s),
-            )
+            response = self._request(parsed, method, url, headers)
             whole = False
             try:
                 self._check_status(url, response, wanted)
@@ -334,6 +324,31 @@ class Client:
                 if not whole:
                     response.close()
                 response.release_conn()
+
+    def _request(self, parsed: Url, method: str, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+        def send(manager: urllib3.PoolManager) -> urllib3.BaseHTTPResponse:
+            return manager.request(
+                method,
+                url,
+                headers={"Accept-Encoding": "identity", "User-Agent": f"capcortex/{__version__}"} | dict(headers),
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+                enforce_content_length=False,  # what is short is noticed, and told, where it is read
+                timeout=urllib3.Timeout(connect=self.patience.connect_s, read=self.patience.read_s),
+            )
+
+        try:
+            return send(self._manager(parsed))
+        except urllib3.exceptions.HTTPError as error:
+            if not any(
+                isinstance(cause, BadStatusLine) and not isinstance(cause, RemoteDisconnected)
+                for cause in _causes(error)
+            ):
+                raise
+        # On a connection that was used before, what came may be the surplus of the answer before: a new one tells.
+        return send(_manager(self._proxy(parsed), connections=1))
 
     def _check_status(self, url: str, response: urllib3.BaseHTTPResponse, wanted: Collection[int]) -> None:
         status = response.status
@@ -377,17 +392,22 @@ class Client:
 
     def _manager(self, parsed: Url) -> urllib3.PoolManager:
         """Return the connections to a host: direct ones, or those through the environment's proxy."""
-        proxies = urllib.request.getproxies()
-        proxy = proxies.get(str(parsed.scheme)) or proxies.get("all")
-        if proxy and urllib.request.proxy_bypass(str(parsed.netloc)):
-            proxy = None
+        proxy = self._proxy(parsed)
         with self._lock:
             if proxy not in self._managers:
-                self._managers[proxy] = _through(proxy) if proxy else urllib3.PoolManager(maxsize=64)
+                self._managers[proxy] = _manager(proxy, connections=64)
             return self._managers[proxy]
 
+    @staticmethod
+    def _proxy(parsed: Url) -> str | None:
+        proxies = urllib.request.getproxies()
+        proxy = proxies.get(str(parsed.scheme)) or proxies.get("all")
+        return None if urllib.request.proxy_bypass(str(parsed.netloc)) else proxy or None
 
-def _through(proxy: str) -> urllib3.ProxyManager:
+
+def _manager(proxy: str | None, connections: int) -> urllib3.PoolManager:
+    if proxy is None:
+        return urllib3.PoolManager(maxsize=connections)
     parsed = parse_url(proxy if "://" in proxy else f"http://{proxy}")
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         shown = _without_user(parsed)
@@ -395,7 +415,7 @@ def _through(proxy: str) -> urllib3.ProxyManager:
             f"{shown}: a proxy of the environment that cannot be used, expected http://host:port; see HTTPS_PROXY"
         )
     headers = make_headers(proxy_basic_auth=unquote(parsed.auth)) if parsed.auth else None
-    return urllib3.ProxyManager(_without_user(parsed), proxy_headers=headers, maxsize=64)
+    return urllib3.ProxyManager(_without_user(parsed), proxy_headers=headers, maxsize=connections)
 
 
 def _without_user(parsed: Url) -> str:
@@ -427,10 +447,7 @@ def _explained(url: str) -> Iterator[None]:
     try:
         yield
     except urllib3.exceptions.HTTPError as error:
-        causes = [
-            error,
-            *(cause for cause in (*error.args, error.__cause__, error.__context__) if isinstance(cause, Exception)),
-        ]
+        causes = _causes(error)
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
             raise AnswerRefused(
                 f"{url}: the server does not show a certificate that this machine trusts ({error}); if a proxy of your "
@@ -443,6 +460,11 @@ def _explained(url: str) -> Iterator[None]:
                     f"{url}: not an answer in HTTP ({_shown(str(cause))}); use another address or mirror"
                 ) from error
         raise _Passing(_shown(str(error) or type(error).__name__)) from error
+
+
+def _causes(error: urllib3.exceptions.HTTPError) -> list[Exception]:
+    told = (*error.args, error.__cause__, error.__context__)
+    return [error, *(cause for cause in told if isinstance(cause, Exception))]
 
 
 def _shown(text: str) -> str:
