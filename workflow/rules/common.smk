@@ -58,6 +58,7 @@ from capcortex.orphans import running_snakemakes
 from capcortex.rsa.all_pairs import all_pairs_memory_mb
 from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.tables import read_table
+from capcortex.text.encoders import is_on_hub
 from capcortex.text.models import SEEDED
 
 # Snakemake lists the files of --configfile first, then config.yaml, over which it lays them.
@@ -522,6 +523,16 @@ def encoder_of_model(wildcards):
     row = STUDY.encoder_row(wildcards.model)
     wanted = ("encoder", "source", "revision", "coco_captions")
     return None if row is None else {key: row[key] for key in wanted}
+
+
+ENCODER_RECORD = "resources/fetched/encoders/{encoder}.json"
+
+
+def encoder_record(wildcards):
+    """The record of a model's sentence encoder that is fetched from the hub; nothing for other models."""
+    row = STUDY.encoder_row(wildcards.model)
+    fetched = row is not None and is_on_hub(row["source"])
+    return {"encoder_record": ENCODER_RECORD.format(**row)} if fetched else {}
 
 
 def own_model_file(wildcards):
