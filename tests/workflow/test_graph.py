@@ -47,6 +47,11 @@ def test_rule_states_what_it_needs_and_shares_its_name_with_script_log_and_bench
     assert f"scripts/{name}.py" in text
     assert f"logs/{name}/" in text
     assert f"benchmarks/{name}/" in text
+    group = re.search(r"^ +group:\n +(.+)", text, re.M)
+    by_wildcards = {f"extract_{kind}_session": "extraction_group" for kind in ("surface", "volume")}
+    by_wildcards["embed_model"] = "embedding_group"
+    named = by_wildcards.get(name, f'GROUP_OF["{name}"]')
+    assert (group[1] if group else None) == (named if name in costs.GROUP_OF else None)
     # What was fetched, or found true of it, does not change with the code.
     assert (f'script_digest("{name}.py")' in text) == (name not in rules_of(FETCHING))
     for word in ("threads:", "mem_mb", "runtime", "disk_mb", "message:", "conda:", "provenance="):
@@ -67,8 +72,7 @@ def test_the_profile_names_rules_and_groups_that_are_there() -> None:
     rules = {name for key in ("set-threads", "set-resources") for name in re.findall(r"^#?  (\w+):", blocks[key], re.M)}
     assert rules <= set(WORKING_RULES), rules - set(WORKING_RULES)
     groups = set(re.findall(r"^  (\w+):", blocks["group-components"], re.M))
-    named = {group for text in WORKING_RULES.values() for group in re.findall(r"^ +group:\n +\"(\w+)\"", text, re.M)}
-    assert groups == named | {"extraction"}
+    assert groups == set(costs.GROUPS)
     local = {name for name, text in WORKING_RULES.items() if re.search(r"localrule: +True", text)}
     exempt = set(re.findall(r"^  (\w+):\n    at_once_in_group: 0", blocks["set-resources"], re.M))
     assert exempt == local

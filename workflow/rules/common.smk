@@ -20,6 +20,7 @@ from capcortex.config import (
 from capcortex.config_checks import MINIATURE_FOLDER
 from capcortex.config_files import ConfigError
 from capcortex.costs import (
+    GROUP_OF,
     LIMITS,
     RAW_SESSIONS,
     SETS_PER_JOB,
@@ -28,6 +29,7 @@ from capcortex.costs import (
     ceilings_mb,
     comparison_seconds,
     embedding_memory_mb,
+    extraction_block,
     model_rdm_memory_mb,
     permutation_memory_mb,
     rdms_mb,
@@ -255,14 +257,10 @@ def brain_mask(wildcards):
 
 
 def extraction_group(wildcards):
-    """Name of the cluster job that extracts a session, together with those before and after it, on the surface and in the volume.
-
-    Blocks of sessions are such that a session whose raw betas wait for another's extraction is never in the same job.
-    """
+    """Name of the cluster's job that extracts a session, together with those before and after it."""
     n_sessions = STUDY.subject_row(wildcards.subject)["sessions"]
-    n_blocks = math.ceil(n_sessions / RAW_SESSIONS)
-    block = (int(wildcards.session) - 1) * n_blocks // n_sessions
-    name = f"extraction_{wildcards.subject}_{block + 1:02d}"
+    block = extraction_block(int(wildcards.session), n_sessions)
+    name = f"extraction_{wildcards.subject}_{block:02d}"
     # The profile names the group by this.
     workflow.parent_groupids[name] = "extraction"
     return name
@@ -515,7 +513,7 @@ def fsaverage_surfaces():
 
 def embedding_group(wildcards):
     """Models without a sentence encoder take seconds: one cluster job for all of them. None: a job of its own."""
-    return None if STUDY.encoder_row(wildcards.model) else "models"
+    return None if STUDY.encoder_row(wildcards.model) else GROUP_OF["embed_model"]
 
 
 def encoder_of_model(wildcards):
