@@ -60,6 +60,12 @@ def test_rules_that_need_a_network_and_no_others_run_where_snakemake_does(name: 
     assert ("localrule: True" in text) == ("downloads=1," in text) == (name in rules_of(FETCHING))
 
 
+def test_the_cluster_profile_lets_all_fetching_rules_work_side_by_side() -> None:
+    profile = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())
+    without_group = {rule for rule, asked in profile["set-resources"].items() if asked.get("at_once_in_group") == 0}
+    assert without_group == set(rules_of(FETCHING))
+
+
 @pytest.mark.parametrize("config", [None, TINY, ROOT / "config/nsd.yaml"], ids=["default", "tiny", "nsd"])
 def test_graph_is_planned_without_running_anything(config: Path | None, tmp_path: Path) -> None:
     if config and config.name == "nsd.yaml":
