@@ -60,10 +60,18 @@ def test_rules_that_need_a_network_and_no_others_run_where_snakemake_does(name: 
     assert ("localrule: True" in text) == ("downloads=1," in text) == (name in rules_of(FETCHING))
 
 
-def test_the_cluster_profile_lets_all_fetching_rules_work_side_by_side() -> None:
-    profile = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())
-    without_group = {rule for rule, asked in profile["set-resources"].items() if asked.get("at_once_in_group") == 0}
-    assert without_group == set(rules_of(FETCHING))
+def test_the_profile_names_rules_and_groups_that_are_there() -> None:
+    """A name that is no longer one would silently change nothing."""
+    text = (ROOT / "profiles/slurm/profile.yaml").read_text()
+    blocks = dict(re.findall(r"^([\w-]+):\n((?:[ #].*\n)+)", text, re.M))
+    rules = {name for key in ("set-threads", "set-resources") for name in re.findall(r"^#?  (\w+):", blocks[key], re.M)}
+    assert rules <= set(WORKING_RULES), rules - set(WORKING_RULES)
+    groups = set(re.findall(r"^  (\w+):", blocks["group-components"], re.M))
+    named = {group for text in WORKING_RULES.values() for group in re.findall(r"^ +group:\n +\"(\w+)\"", text, re.M)}
+    assert groups == named | {"extraction"}
+    local = {name for name, text in WORKING_RULES.items() if re.search(r"localrule: +True", text)}
+    exempt = set(re.findall(r"^  (\w+):\n    at_once_in_group: 0", blocks["set-resources"], re.M))
+    assert exempt == local
 
 
 @pytest.mark.parametrize("config", [None, TINY, ROOT / "config/nsd.yaml"], ids=["default", "tiny", "nsd"])

@@ -77,14 +77,8 @@ for _resource, _most in LIMITS.items():
     if _resource not in workflow.global_resources:
         workflow.register_resource(_resource, _most)
 
-# On a cluster the jobs of a group are one job, also where they need nothing of each other, and come one after another. Here and
-# not in the profile, because Snakemake groups again inside of that job, and does not hand these on.
-GROUPS = ("design", "extraction", "models", "tables", "maps", "calibration")
-if workflow.group_settings is not None:
-    workflow.group_settings.group_components = {
-        **dict.fromkeys(GROUPS, 1000),
-        **workflow.group_settings.group_components,
-    }
+# On a cluster the jobs of a group come one after another: the profile has every job ask for one of this. Here and not there, because
+# Snakemake hands no such limit on to the cluster's job, inside of which it schedules the group's jobs.
 workflow.register_resource("at_once_in_group", 1)
 
 
@@ -269,6 +263,7 @@ def extraction_group(wildcards):
     n_blocks = math.ceil(n_sessions / RAW_SESSIONS)
     block = (int(wildcards.session) - 1) * n_blocks // n_sessions
     name = f"extraction_{wildcards.subject}_{block + 1:02d}"
+    # The profile names the group by this.
     workflow.parent_groupids[name] = "extraction"
     return name
 
