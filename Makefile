@@ -62,9 +62,11 @@ bench: .venv/dev
 	$(BIN)/python bench/searchlight.py
 	$(BIN)/python bench/fetching.py
 
-# The way back in after Snakemake was killed: ends the jobs that it left running in this folder, then removes its lock.
+# The way back in after Snakemake was killed: ends the jobs that it left in this folder, here and in SLURM's queue, then removes
+# its lock. make unlock AWAIT=yes lets those that run on the cluster come to their end.
+AWAIT ?=
 unlock: .venv/study
-	$(BIN)/python -m capcortex.orphans
+	$(BIN)/python -m capcortex.orphans$(if $(AWAIT), --await)
 	$(SNAKEMAKE) --unlock
 
 # The table of subjects that fits a number of captioned images: make subjects IMAGES=2000 > config/my_subjects.tsv

@@ -17,6 +17,7 @@ def main(
     features: Path,
     model: dict[str, Any],
     encoder: dict[str, Any] | None,
+    encoder_record: Path | None,
     seed: int | None,
     cache: Path,
 ) -> None:
@@ -28,13 +29,14 @@ def main(
         seed=seed,
         path=file,
         cache_folder=cache,
+        encoder_record=encoder_record,
     )
     write_array(array, features)
 
 
 if __name__ == "__main__":
     with job(snakemake):
-        file = snakemake.input.get("file")
+        file, encoder_record = snakemake.input.get("file"), snakemake.input.get("encoder_record")
         main(
             captions=Path(snakemake.input.captions),
             categories=Path(snakemake.input.categories),
@@ -42,6 +44,7 @@ if __name__ == "__main__":
             features=Path(snakemake.output.features),
             model=snakemake.params.model,
             encoder=snakemake.params.encoder,
+            encoder_record=Path(encoder_record) if encoder_record else None,
             seed=snakemake.params.seed,
             cache=Path(snakemake.params.cache),
         )

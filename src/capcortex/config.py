@@ -137,7 +137,11 @@ class Study:
     def encoder_row(self, model: str) -> dict[str, Any] | None:
         """Return the row of a model's sentence encoder; None for a model that has none."""
         name = self.model_row(model)["encoder"]
-        return None if name is None else _row(self.encoders, "encoder", name)
+        return None if name is None else self.encoder_named(name)
+
+    def encoder_named(self, name: str) -> dict[str, Any]:
+        """Return the row of a sentence encoder in the encoder table."""
+        return _row(self.encoders, "encoder", name)
 
     def on_native_surface(self, atlas: str) -> bool:
         """Whether the surface labels of an atlas are on the subjects' native surfaces."""

@@ -1,18 +1,37 @@
-"""``python -m capcortex.orphans``: end the jobs that a killed Snakemake left running in this folder.
+"""``python -m capcortex.orphans [--await]``: end the jobs that a killed Snakemake left, in this folder, here or on a cluster.
 
 The first half of `make unlock`; the second is Snakemake's own ``--unlock``. Snakemake's lock keeps two runs from making the same
 files. When Snakemake is killed the lock stays, and so do its jobs, which go on writing: removing the lock alone would put a
-second writer beside them.
+second writer beside them. Jobs in the queue of SLURM, which start when their turn comes, are cancelled, or awaited.
 """
 
+import argparse
+import os
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+JOB_NAME_PREFIX = "capcortex"
+"""What the names of jobs in SLURM's queue begin with, before ``_`` and a number of the run: ``slurm-jobname-prefix`` in
+profiles/slurm/profile.yaml."""
+QUEUE_PATIENCE_S = 300
+"""How long a cancelled job may take to leave the queue: SLURM gives it half a minute to end, sites may give more and clean up."""
+LONGEST_PAUSE_S = 30
+"""Between two looks at the queue, which all users share."""
+TELL_EACH_S = 60
+PARTS = ("%i", "%T", "%j", "%Z")
+"""What squeue is asked of a job: its number, state, name, and working directory."""
+NO_CLUSTER = "Could not establish a configuration source"
+"""What SLURM's programs say on a machine that belongs to no cluster."""
+INSIDE_A_JOB = "--mode"
+"""The option by which Snakemake tells itself that it runs inside a job, where it makes what another Snakemake asks for."""
 MOST_OPTIONS = 10
 PATIENCE_S = 20
 """How long a job may take to remove what it has half written, before it is killed."""
@@ -34,6 +53,12 @@ def running_jobs(folder: str | Path) -> list[psutil.Process]:
     jobs = [process for process in _others() if _script_of(process).parent == scripts]
     started = [child for job in jobs for child in _children(job)]
     return list({process.pid: process for process in [*jobs, *started]}.values())
+
+
+def running_submissions(folder: str | Path) -> list[psutil.Process]:
+    """Return the processes that hand jobs of a folder to SLURM: where it is slow they outlive a Snakemake that is killed."""
+    here = Path(folder).resolve()
+    return [process for process in _others() if _command(process)[:1] == ["sbatch"] and _folder_of(process) == here]
 
 
 def end(processes: Iterable[psutil.Process], patience_s: float = PATIENCE_S) -> None:
@@ -59,13 +84,103 @@ def end(processes: Iterable[psutil.Process], patience_s: float = PATIENCE_S) -> 
         )
 
 
-def main(folder: Path) -> str:
-    """End the jobs that a killed Snakemake left in a folder, and say so in a sentence.
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job in SLURM's queue, by its number (``7_2`` in an array), and what SLURM calls its state."""
+
+    number: str
+    state: str
+
+
+def queued_jobs(folder: str | Path) -> list[QueuedJob]:
+    """Return the jobs of a folder that are in SLURM's queue: waiting, running or about to end.
+
+    They are this user's, are named as the study's profile for SLURM has it, and work in the folder. Where there is no SLURM there
+    are none.
 
     Raises
     ------
     RuntimeError
-        If Snakemake itself runs in the folder: its jobs are no orphans; or if a job does not end.
+        If SLURM does not answer.
+    """
+    if shutil.which("squeue") is None:
+        return []
+    # Each job of an array, and partitions that are hidden. A path may hold anything: it comes last.
+    done = _ask_slurm(
+        "squeue", "--noheader", "--all", "--array", f"--user={os.getuid()}", f"--format={'|'.join(PARTS)}"
+    )
+    if done.returncode != 0 and NO_CLUSTER in done.stderr:
+        return []
+    if done.returncode != 0:
+        raise RuntimeError(
+            f"squeue fails ({_last_line(done.stderr)}): it is not known whether jobs of this folder are in SLURM's queue. Try "
+            "again when SLURM answers; the lock is still there"
+        )
+    here = Path(folder).resolve()
+    # A line break in what others named their job or folder makes lines of fewer parts.
+    jobs = [parts for line in done.stdout.splitlines() if len(parts := line.split("|", len(PARTS) - 1)) == len(PARTS)]
+    return [
+        QueuedJob(number, state)
+        for number, state, name, workdir in jobs
+        if name.startswith(f"{JOB_NAME_PREFIX}_") and Path(workdir).resolve() == here
+    ]
+
+
+def empty_queue(folder: str | Path, *, wait: bool = False, patience_s: float = QUEUE_PATIENCE_S) -> list[str]:
+    """Cancel the jobs of a folder in SLURM's queue, and return their numbers when they have left it.
+
+    Parameters
+    ----------
+    folder
+        Where the study runs.
+    wait
+        Cancel only jobs that have not begun. Wait for the others as long as they take, and print now and then how many are left.
+    patience_s
+        Seconds that jobs may take to leave the queue when all are cancelled.
+
+    Raises
+    ------
+    RuntimeError
+        If SLURM does not answer, or naming the jobs that stay in the queue.
+    """
+    seen: dict[str, None] = {}
+    deadline = time.monotonic() + patience_s
+    tell_at = time.monotonic()
+    pause_s = 0.5
+    while jobs := queued_jobs(folder):
+        seen |= dict.fromkeys(job.number for job in jobs)
+        # Each time anew: SLURM puts a job of a node that failed back into the queue.
+        unwanted = [job.number for job in jobs if job.state == "PENDING" or not (wait or job.state == "COMPLETING")]
+        # One that has not begun may begin before it is cancelled.
+        answer = _ask_slurm("scancel", *(["--state=PENDING"] if wait else []), *unwanted) if unwanted else None
+        if wait and time.monotonic() >= tell_at:
+            print(f"Waiting for jobs of this folder in SLURM's queue, {len(jobs)} left:", _listed(jobs), flush=True)
+            tell_at += TELL_EACH_S
+        if not wait and time.monotonic() >= deadline:
+            said = f" (scancel: {_last_line(answer.stderr)})" if answer and answer.returncode else ""
+            raise RuntimeError(
+                f"jobs of this folder stay in SLURM's queue{said}: {_listed(jobs)}. End them, then try again; the lock is still "
+                "there"
+            )
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    return list(seen)
+
+
+def main(folder: Path, *, wait: bool = False) -> str:
+    """End the jobs that a killed Snakemake left in a folder, and say so in a sentence.
+
+    Parameters
+    ----------
+    folder
+        Where the study runs.
+    wait
+        Let jobs that run on the cluster come to their end.
+
+    Raises
+    ------
+    RuntimeError
+        If Snakemake itself runs in the folder: its jobs are no orphans; if a job does not end; or if SLURM does not answer.
     """
     alive = running_snakemakes(folder)
     if alive:
@@ -74,11 +189,34 @@ def main(folder: Path) -> str:
             f"Snakemake is running in {folder.resolve()} (process {numbers}): there is nothing to unlock. Wait for it, or stop "
             "it with Ctrl-C, or kill it and try again"
         )
+    # First the cluster's: if some run on this machine, they may be waited for.
+    end(running_submissions(folder))
+    queued = empty_queue(folder, wait=wait)
     jobs = running_jobs(folder)
     end(jobs)
-    if not jobs:
-        return "No job was left running."
-    return f"Ended what a killed Snakemake had left running: process {', '.join(str(job.pid) for job in jobs)}."
+    said = []
+    if queued:
+        how = "Waited for those that had begun, and cancelled the others of" if wait else "Cancelled"
+        said.append(f"{how} the jobs that a killed Snakemake had left in SLURM's queue: {', '.join(queued)}.")
+    if jobs:
+        said.append(
+            f"Ended what a killed Snakemake had left running: process {', '.join(str(job.pid) for job in jobs)}."
+        )
+    return " ".join(said) or "No job was left running."
+
+
+def _ask_slurm(*words: str) -> subprocess.CompletedProcess[str]:
+    # The user's own defaults could hide jobs, or ask before one is cancelled.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("SQUEUE_", "SCANCEL_"))}
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+
+
+def _last_line(said: str) -> str:
+    return (said.strip().splitlines() or ["it does not say why"])[-1]
+
+
+def _listed(jobs: Iterable[QueuedJob]) -> str:
+    return ", ".join(f"{job.number} {job.state}" for job in jobs)
 
 
 def _others() -> list[psutil.Process]:
@@ -122,14 +260,21 @@ def _script_of(process: psutil.Process) -> Path:
 
 
 def _is_snakemake(process: psutil.Process) -> bool:
+    command = _command(process)
+    if INSIDE_A_JOB in command:
+        return False
     # Started by its own name, or by Python as a program or module, with options of Python's before it.
-    program, *words = _command(process)[:MOST_OPTIONS] or [""]
+    program, *words = command[:MOST_OPTIONS] or [""]
     name = Path(program).name
     return name == "snakemake" or (name.startswith("python") and any(Path(word).name == "snakemake" for word in words))
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="python -m capcortex.orphans", description="End the jobs that a killed Snakemake left."
+    )
+    parser.add_argument("--await", dest="wait", action="store_true", help="wait for jobs that run on a cluster")
     try:
-        print(main(Path.cwd()))
+        print(main(Path.cwd(), wait=parser.parse_args().wait))
     except RuntimeError as error:
         sys.exit(str(error))

@@ -538,7 +538,7 @@ class Files:
 
 
 def fetched_files(outputs: Iterable[Output], sources: Sources, root: str) -> dict[str, Files]:
-    """Count the files that the study fetches, kind by kind.
+    """Count the files of NSD and COCO that the study fetches, kind by kind.
 
     Parameters
     ----------
@@ -552,7 +552,8 @@ def fetched_files(outputs: Iterable[Output], sources: Sources, root: str) -> dic
     annotations = {layout.annotations(kind, split) for kind in ("captions", "instances") for split in layout.SPLITS}
     found: dict[str, Files] = {kind: Files() for kind in KINDS}
     for output in outputs:
-        if not output.rule.startswith("fetch_"):
+        # Records of encoders are not NSD's, and the encoders themselves lie in the hub's own cache.
+        if not output.path.startswith(f"{root}/"):
             continue
         key = output.path.removeprefix(f"{root}/")
         files = found[kind_of(key)]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
-from capcortex.orphans import end, running_jobs, running_snakemakes
+from capcortex.orphans import JOB_NAME_PREFIX, end, running_jobs, running_snakemakes
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
@@ -150,3 +151,8 @@ def test_a_living_snakemake_keeps_its_jobs_and_a_killed_one_does_not(tmp_path):
     finally:
         study.kill()
         end(running_jobs(tmp_path))
+
+
+def test_jobs_on_a_cluster_are_named_as_the_profile_has_it():
+    profile = yaml.safe_load((Path(__file__).parents[2] / "profiles/slurm/profile.yaml").read_text())
+    assert profile["slurm-jobname-prefix"] == JOB_NAME_PREFIX

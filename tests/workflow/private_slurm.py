@@ -70,16 +70,17 @@ class PrivateSlurm:
         self.settings = self._settings(ports[1], ports[2])
         self.node_ports = dict(zip(NODES, ports[3:], strict=True))
         self.conf.write_text(self._conf(self.settings))
-        LINK.parent.mkdir(exist_ok=True)
-        LINK.symlink_to(self.conf)
         self._start_accounting()
         self.start_controller()
         for node in NODES:
             self.start_node(node)
         self.wait_until_idle()
+        # From here on other tests that ask for SLURM find this one.
+        LINK.symlink_to(self.conf)
 
     def stop(self) -> None:
         """End everything that was started here, also the jobs, and leave nothing behind."""
+        remove_link(self.conf)
         # From those that ask to those that answer.
         for name in reversed(self.daemons):
             self._end(name)
@@ -384,14 +385,18 @@ def kill(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(processes, timeout=PATIENCE_S)
 
 
+def remove_link(conf: Path) -> None:
+    if LINK.is_symlink() and LINK.readlink() == conf:
+        LINK.unlink()
+
+
 def remove(folder: Path) -> None:
     """Remove a SLURM with what runs of it: jobs, or all if its tests were killed."""
     conf = folder / "slurm.conf"
+    remove_link(conf)
     # A step daemon hides its environment, and has its node's log open.
     kill([process for process in psutil.process_iter() if any(folder in file.parents for file in files_of(process))])
     kill([process for process in psutil.process_iter() if environment_of(process).get("SLURM_CONF") == str(conf)])
-    if LINK.is_symlink() and LINK.readlink() == conf:
-        LINK.unlink()
     shutil.rmtree(folder)
 
 

@@ -14,6 +14,7 @@ from capcortex import costs
 from capcortex.plan import jobs_left
 
 RULE_FILES = sorted((ROOT / "workflow/rules").glob("*.smk"))
+FETCHING = ROOT / "workflow/rules/fetch.smk"
 
 
 def rules_of(path: Path) -> dict[str, str]:
@@ -47,9 +48,30 @@ def test_rule_states_what_it_needs_and_shares_its_name_with_script_log_and_bench
     assert f"logs/{name}/" in text
     assert f"benchmarks/{name}/" in text
     # What was fetched, or found true of it, does not change with the code.
-    assert (f'script_digest("{name}.py")' in text) == (name not in rules_of(ROOT / "workflow/rules/fetch.smk"))
+    assert (f'script_digest("{name}.py")' in text) == (name not in rules_of(FETCHING))
     for word in ("threads:", "mem_mb", "runtime", "disk_mb", "message:", "conda:", "provenance="):
         assert word in text, word
+
+
+@pytest.mark.parametrize("name", sorted(WORKING_RULES))
+def test_rules_that_need_a_network_and_no_others_run_where_snakemake_does(name: str) -> None:
+    """On a cluster only that machine has one for sure; and it is no place for work."""
+    text = WORKING_RULES[name]
+    assert ("localrule: True" in text) == ("downloads=1," in text) == (name in rules_of(FETCHING))
+
+
+def test_the_profile_names_rules_and_groups_that_are_there() -> None:
+    """A name that is no longer one would silently change nothing."""
+    text = (ROOT / "profiles/slurm/profile.yaml").read_text()
+    blocks = dict(re.findall(r"^([\w-]+):\n((?:[ #].*\n)+)", text, re.M))
+    rules = {name for key in ("set-threads", "set-resources") for name in re.findall(r"^#?  (\w+):", blocks[key], re.M)}
+    assert rules <= set(WORKING_RULES), rules - set(WORKING_RULES)
+    groups = set(re.findall(r"^  (\w+):", blocks["group-components"], re.M))
+    named = {group for text in WORKING_RULES.values() for group in re.findall(r"^ +group:\n +\"(\w+)\"", text, re.M)}
+    assert groups == named | {"extraction"}
+    local = {name for name, text in WORKING_RULES.items() if re.search(r"localrule: +True", text)}
+    exempt = set(re.findall(r"^  (\w+):\n    at_once_in_group: 0", blocks["set-resources"], re.M))
+    assert exempt == local
 
 
 @pytest.mark.parametrize("config", [None, TINY, ROOT / "config/nsd.yaml"], ids=["default", "tiny", "nsd"])
@@ -65,6 +87,8 @@ def test_graph_is_planned_without_running_anything(config: Path | None, tmp_path
     if config is None:
         assert jobs <= 250
         assert n_extracted == {20}
+        # Its encoder is a package.
+        assert "fetch_encoder" not in planned
     if config and config.name == "nsd.yaml":
         assert n_extracted == {284}
         # A file for each hemisphere, and one for the volume.
@@ -107,6 +131,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "fetch_nsd_file": sum(files_of_nsd.values()),
         "fetch_session_betas": n_sessions * (n_hemispheres + 1),
         "fetch_coco_annotations": 1,
+        "fetch_encoder": 1,
         "check_acceptance": n_subjects,
         "tabulate_trials": n_subjects,
         "draw_image_sets": n_subjects,

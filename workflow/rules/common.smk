@@ -75,6 +75,7 @@ from capcortex.rsa.all_pairs import all_pairs_memory_mb
 from capcortex.rsa.rdm import n_pairs
 from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.tables import read_table
+from capcortex.text.encoders import is_on_hub
 from capcortex.text.models import SEEDED
 
 # Snakemake lists the files of --configfile first, then config.yaml, over which it lays them.
@@ -93,14 +94,8 @@ for _resource, _most in LIMITS.items():
     if _resource not in workflow.global_resources:
         workflow.register_resource(_resource, _most)
 
-# On a cluster the jobs of a group are one job, also where they need nothing of each other, and come one after another. Here and
-# not in the profile, because Snakemake groups again inside of that job, and does not hand these on.
-GROUPS = ("design", "extraction", "models", "tables", "maps", "calibration")
-if workflow.group_settings is not None:
-    workflow.group_settings.group_components = {
-        **dict.fromkeys(GROUPS, 1000),
-        **workflow.group_settings.group_components,
-    }
+# On a cluster the jobs of a group come one after another: the profile has every job ask for one of this. Here and not there, because
+# Snakemake hands no such limit on to the cluster's job, inside of which it schedules the group's jobs.
 workflow.register_resource("at_once_in_group", 1)
 
 
@@ -316,6 +311,7 @@ def extraction_group(wildcards):
     n_blocks = math.ceil(n_sessions / RAW_SESSIONS)
     block = (int(wildcards.session) - 1) * n_blocks // n_sessions
     name = f"extraction_{wildcards.subject}_{block + 1:02d}"
+    # The profile names the group by this.
     workflow.parent_groupids[name] = "extraction"
     return name
 
@@ -609,6 +605,16 @@ def embedding_disk_mb(wildcards):
     )
     own = 2 * os.path.getsize(path) / 2**20 if path and os.path.exists(path) else 0
     return 20 + int(1.2 * features_mb(n_rows) + own)
+
+
+ENCODER_RECORD = "resources/fetched/encoders/{encoder}.json"
+
+
+def encoder_record(wildcards):
+    """The record of a model's sentence encoder that is fetched from the hub; nothing for other models."""
+    row = STUDY.encoder_row(wildcards.model)
+    fetched = row is not None and is_on_hub(row["source"])
+    return {"encoder_record": ENCODER_RECORD.format(**row)} if fetched else {}
 
 
 def own_model_file(wildcards):

@@ -1,10 +1,41 @@
-"""From the public bucket: what the study needs of NSD and of COCO's annotations, and nothing else. Only when source is bucket.
+"""What needs a network: sentence encoders from the hub and, when source is bucket, what the study needs of NSD and of COCO's annotations.
 
-Needs: config/datasets.tsv, a network. Makes: resources/natural-scenes-dataset, resources/fetched.
+Needs: config/encoders.tsv, config/datasets.tsv. Makes: resources/natural-scenes-dataset, resources/fetched.
+
+All rules that need a network are here, and they are local rules: on a cluster they run where Snakemake does, because compute nodes
+may have no network.
 
 Neither the code nor the table of sources is a parameter here: what was fetched is checked against its published and its first checksum,
 and another version of the code, or another mirror, would give the same bytes again. Facts that held do not cease to hold either.
 """
+
+
+rule fetch_encoder:
+    """Fetch a sentence encoder from the hub into the hub's cache, unless it is there."""
+    output:
+        record=ENCODER_RECORD,
+    log:
+        "logs/fetch_encoder/{encoder}.log",
+    benchmark:
+        "benchmarks/fetch_encoder/{encoder}.tsv"
+    localrule: True
+    conda:
+        "../../envs/embed.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * FETCHING_MB,
+        runtime=lambda wildcards, attempt: attempt * 30,
+        disk_mb=2000,
+        downloads=1,
+    params:
+        source=lambda wildcards: STUDY.encoder_named(wildcards.encoder)["source"],
+        revision=lambda wildcards: STUDY.encoder_named(wildcards.encoder)["revision"],
+        provenance="resources/fetched/provenance",
+    message:
+        "Fetching the sentence encoder {wildcards.encoder}"
+    script:
+        "../../scripts/fetch_encoder.py"
+
 
 if STUDY.config["source"] == "bucket":
 
@@ -20,6 +51,7 @@ if STUDY.config["source"] == "bucket":
             key=r"nsddata/.+|nsddata_betas/.+ncsnr\.(mgh|nii\.gz)",
         # The facts of the dataset are counted first of all, so that a study on other data stops early.
         priority: 100
+        localrule: True
         conda:
             "../../envs/analysis.yaml"
         threads: 1
@@ -49,6 +81,7 @@ if STUDY.config["source"] == "bucket":
         benchmark:
             "benchmarks/check_acceptance/{subject}.tsv"
         priority: 100
+        localrule: True
         conda:
             "../../envs/analysis.yaml"
         threads: 1
@@ -89,6 +122,7 @@ if STUDY.config["source"] == "bucket":
             version="|".join(layout.BETAS_VERSIONS),
             part=r"([lr]h\.)?",
             suffix=r"mgh|hdf5|nii\.gz",
+        localrule: True
         conda:
             "../../envs/analysis.yaml"
         threads: 1
@@ -119,6 +153,7 @@ if STUDY.config["source"] == "bucket":
             "logs/fetch_coco_annotations/fetch_coco_annotations.log",
         benchmark:
             "benchmarks/fetch_coco_annotations/fetch_coco_annotations.tsv"
+        localrule: True
         conda:
             "../../envs/analysis.yaml"
         threads: 1

@@ -1,6 +1,6 @@
 """Captions to model features.
 
-Needs: COCO annotations, nsd_stim_info_merged.csv. Makes: results/captions, results/models, results/sentinel.tsv.
+Needs: COCO annotations, nsd_stim_info_merged.csv, records of fetched encoders. Makes: results/captions, results/models, results/sentinel.tsv.
 """
 
 
@@ -43,6 +43,7 @@ rule embed_model:
     """Features of every image under one model."""
     input:
         unpack(own_model_file),
+        unpack(encoder_record),
         captions=rules.prepare_captions.output.captions,
         categories=rules.prepare_captions.output.categories,
     output:

@@ -1,14 +1,15 @@
 """Sentence encoders, and the cache of the vectors that they gave to sentences.
 
-Text models (``capcortex.text.models``) ask this module for the vectors of sentences. An encoder is found without the
-network wherever possible, is known by a digest of its weights and settings, and encodes a sentence once: vectors are
-kept block by block, so that a job that is killed goes on where it was.
+Text models (``capcortex.text.models``) ask this module for the vectors of sentences. An encoder is loaded without the
+network: one that lives on the hub is fetched before, by a job of its own. It is known by a digest of its weights and
+settings, and encodes a sentence once: vectors are kept block by block, so that a job that is killed goes on where it was.
 
 Encoders: Reimers & Gurevych 2019, doi:10.18653/v1/D19-1410.
 """
 
 import hashlib
 import importlib
+import json
 import re
 import uuid
 import warnings
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from capcortex.arrays import open_array, write_array
 from capcortex.digests import file_digest
+from capcortex.files import remedy
 
 Vectors = NDArray[np.float32]
 
@@ -76,16 +78,50 @@ class Encoder:
             ) from error
 
 
-def load_encoder(source: str, revision: str | None = None) -> Encoder:
-    """Find an encoder on this machine, or fetch it from the hub if it is nowhere on this machine.
+def is_on_hub(source: str) -> bool:
+    """Whether an encoder has to be fetched: a name on the hub, and no package or folder of this machine."""
+    return bool(_HUB_NAME.fullmatch(source)) and not Path(source).is_dir()
+
+
+def fetch_encoder(source: str, revision: str | None) -> dict[str, str | None]:
+    """Fetch an encoder from the hub into the hub's cache on this machine, if it is not there already.
+
+    Parameters
+    ----------
+    source
+        Name on the Hugging Face hub (``owner/model``).
+    revision
+        Commit, tag or branch on the hub; none is the newest, or what the cache has of it.
+
+    Returns
+    -------
+    dict
+        The record that ``load_encoder`` takes: source, revision, the commit that the revision means, and the fingerprint
+        of the files. It names no place, so that it is the same on every machine.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the encoder cannot be had: which one, what was tried, how to provide it.
+    ValueError
+        If the model lacks weights (``*.safetensors``), ``modules.json`` or a vocabulary.
+    """
+    folder = _cached_folder(source, revision) or _downloaded_folder(source, revision)
+    fingerprint = _encoder_in(folder, source).fingerprint
+    # The hub's cache names the folder of a model's files by their commit.
+    return {"source": source, "revision": revision, "commit": folder.name, "fingerprint": fingerprint}
+
+
+def load_encoder(source: str, record: str | Path | None = None) -> Encoder:
+    """Find an encoder on this machine; the network is never asked.
 
     Parameters
     ----------
     source
         A local folder; ``package:NAME`` for an installed Python package that carries weights and has a function
         ``get_model_path()``; or a name on the Hugging Face hub (``owner/model``).
-    revision
-        Commit or tag on the hub; none is the newest. Folders and packages are what they are: it is not used for them.
+    record
+        JSON file with what ``fetch_encoder`` returned, for a name on the hub. Not used for folders and packages.
 
     Returns
     -------
@@ -94,28 +130,21 @@ def load_encoder(source: str, revision: str | None = None) -> Encoder:
     Raises
     ------
     FileNotFoundError
-        If the encoder cannot be had: which one, what was tried, how to provide it.
+        If the encoder is not on this machine: which one, what was tried, how to provide it.
     ValueError
-        If the folder lacks weights (``*.safetensors``), ``modules.json`` or a vocabulary.
+        If the folder lacks weights (``*.safetensors``), ``modules.json`` or a vocabulary; if the files in the hub's cache
+        are not those of the record.
     """
     if source.startswith(PACKAGE_PREFIX):
-        folder = _package_folder(source)
-    elif Path(source).expanduser().is_dir():
-        folder = Path(source).expanduser()
-    elif _HUB_NAME.fullmatch(source):
-        folder = _hub_folder(source, revision)
-    else:
-        raise FileNotFoundError(
-            f"encoder {source!r}: no such folder, and not a name on the hub (owner/model) nor {PACKAGE_PREFIX}NAME; "
-            "correct the column source of config/encoders.tsv"
-        )
-    lacking = _lacking(folder)
-    if lacking:
-        raise ValueError(
-            f"encoder {source!r}: folder {folder} lacks {lacking}; copy the whole model there (weights as "
-            "*.safetensors, modules.json, configuration and vocabulary)"
-        )
-    return Encoder(source=source, folder=folder, fingerprint=encoder_fingerprint(folder))
+        return _encoder_in(_package_folder(source), source)
+    if Path(source).expanduser().is_dir():
+        return _encoder_in(Path(source).expanduser(), source)
+    if record is not None:
+        return _recorded_encoder(source, Path(record))
+    raise FileNotFoundError(
+        f"encoder {source!r}: no such folder, and not a name on the hub (owner/model) that was fetched nor "
+        f"{PACKAGE_PREFIX}NAME; correct the column source of config/encoders.tsv"
+    )
 
 
 def encoder_fingerprint(folder: str | Path) -> str:
@@ -290,30 +319,66 @@ def _package_folder(source: str) -> Path:
         ) from error
 
 
-def _hub_folder(name: str, revision: str | None) -> Path:
-    """Folder of a model in the hub's cache on this machine; the hub is asked only if it is not there."""
-    from huggingface_hub import snapshot_download
+def _encoder_in(folder: Path, source: str) -> Encoder:
+    lacking = _lacking(folder)
+    if lacking:
+        raise ValueError(
+            f"encoder {source!r}: folder {folder} lacks {lacking}; copy the whole model there (weights as "
+            "*.safetensors, modules.json, configuration and vocabulary)"
+        )
+    return Encoder(source=source, folder=folder, fingerprint=encoder_fingerprint(folder))
+
+
+def _recorded_encoder(source: str, record: Path) -> Encoder:
+    """Find a fetched encoder in the hub's cache, and make sure that its files are those that were fetched."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    def snapshot(*, local_files_only: bool) -> Path:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=list(_MODEL_FILES),
-                ignore_patterns=list(_OTHER_FORMATS),
-                local_files_only=local_files_only,
-            )
+    fetched = json.loads(record.read_text(encoding="utf-8"))
+    folder = _cached_folder(source, fetched["commit"])
+    if folder is None:
+        raise FileNotFoundError(
+            f"encoder {source!r}: {record} says that commit {fetched['commit']} was fetched, but it is not, or not wholly, in "
+            f"the hub's cache {HF_HUB_CACHE}. If it lies in another cache, set HF_HOME to a folder that all machines of the "
+            f"study see; if its files have gone, {remedy(record)} where there is a network"
         )
+    encoder = _encoder_in(folder, source)
+    if encoder.fingerprint != fetched["fingerprint"]:
+        raise ValueError(
+            f"encoder {source!r}: the files in {folder} have the fingerprint {encoder.fingerprint}, expected that of {record}, "
+            f"{fetched['fingerprint']}: they have changed since they were fetched, or this machine has a cache of its own. "
+            f"Remove {folder.parents[1]} to get them again, or keep them if they are right; in both cases {remedy(record)}"
+        )
+    return encoder
+
+
+def _snapshot(name: str, revision: str | None, *, local_files_only: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            name,
+            revision=revision,
+            allow_patterns=list(_MODEL_FILES),
+            ignore_patterns=list(_OTHER_FORMATS),
+            local_files_only=local_files_only,
+        )
+    )
+
+
+def _cached_folder(name: str, revision: str | None) -> Path | None:
+    """Folder of a whole model in the hub's cache on this machine; the network is not asked."""
+    try:
+        folder = _snapshot(name, revision, local_files_only=True)
+    except FileNotFoundError:  # the hub says it this way when a model is not in its cache, or not wholly
+        return None
+    return None if _lacking(folder) else folder
+
+
+def _downloaded_folder(name: str, revision: str | None) -> Path:
+    from huggingface_hub.constants import HF_HUB_CACHE
 
     try:
-        folder = snapshot(local_files_only=True)
-        if not _lacking(folder):
-            return folder
-    except FileNotFoundError:
-        pass  # the hub says it this way when a model is not in its cache
-    try:
-        return snapshot(local_files_only=False)
+        return _snapshot(name, revision, local_files_only=False)
     except Exception as error:
         version = f" --revision {revision}" if revision else ""
         reason = str(error).strip().splitlines()[0]

@@ -77,6 +77,7 @@ def build_model(
     seed: int | None,
     path: str | Path | None,
     cache_folder: str | Path | None,
+    encoder_record: str | Path | None = None,
 ) -> xr.DataArray:
     """Build one model.
 
@@ -94,6 +95,8 @@ def build_model(
         File of the builders ``features`` and ``rdm``.
     cache_folder
         Folder of the sentence cache.
+    encoder_record
+        File that says what was fetched of an encoder that lives on the hub (``capcortex.text.encoders.fetch_encoder``).
 
     Returns
     -------
@@ -124,7 +127,7 @@ def build_model(
             f"config/models.tsv: model {name!r} has no path, but builder {builder!r} reads a file; fill the column path"
         )
     used = encoder if builder in NEED_ENCODER else None
-    loaded = load_encoder(str(used["source"]), _text(used.get("revision"))) if used is not None else None
+    loaded = load_encoder(str(used["source"]), encoder_record) if used is not None else None
     array = BUILDERS[builder](
         Material(
             captions=captions,

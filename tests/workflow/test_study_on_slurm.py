@@ -1,0 +1,288 @@
+"""The study through a real SLURM: results of one machine, whatever happens to jobs, nodes, the controller or Snakemake."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from comparing import largest_difference, require_equal_runs
+from private_slurm import ACCOUNT, NODES, PARTITION, PrivateSlurm, wait_until
+from running import TINY, copy_study
+
+# Long enough for the few jobs of a test, also on a machine that does other things.
+PATIENCE_S = 420
+REGIONS = "results/rdms/rois"
+"""What most of these tests make again: one job for each of three subjects."""
+
+
+def command(folder: Path, *more: str, config: Path = TINY) -> list[str]:
+    """Return the command of docs/cluster.md in the folder of a study; what is added makes tests short, and fit small nodes."""
+    words = [sys.executable, "-m", "snakemake", "--snakefile", str(folder / "Snakefile"), "--directory", str(folder)]
+    words += ["--profile", str(folder / "profiles/slurm"), "--configfile", str(config)]
+    words += [
+        "--slurm-init-seconds-before-status-checks",
+        "1",
+        "--set-threads",
+        "embed_model=2",
+        "--latency-wait",
+        "20",
+    ]
+    return [*words, *more]
+
+
+class Run:
+    """Snakemake at work through SLURM."""
+
+    def __init__(self, slurm: PrivateSlurm, folder: Path, *more: str, config: Path = TINY) -> None:
+        self.slurm, self.folder = slurm, folder
+        self.before = set(slurm.jobs())
+        self.log = folder / "run.txt"
+        self.environment = slurm.environment | {"SBATCH_ACCOUNT": ACCOUNT, "SBATCH_PARTITION": PARTITION}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                command(folder, *more, config=config),
+                cwd=folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait(self) -> int:
+        """Wait for its end, and return its code."""
+        return self.process.wait(PATIENCE_S)
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def jobs(self, what: str = "") -> list:
+        """Jobs of this run as accounting has them, or those of a rule or group alone."""
+        jobs = self.slurm.jobs()
+        return [
+            jobs[number]
+            for number in sorted(jobs, key=int)
+            if number not in self.before and what in jobs[number].comment
+        ]
+
+    def running(self, what: str, at_least: int = 1) -> list:
+        """Wait until so many jobs of a rule run, and return them."""
+        found: list = []
+
+        def there() -> bool:
+            assert self.process.poll() is None, self.output()[-3000:]
+            found[:] = [job for job in self.jobs(what) if job.state == "RUNNING"]
+            return len(found) >= at_least
+
+        wait_until(there, f"{at_least} running {what}", PATIENCE_S)
+        return found
+
+
+@contextmanager
+def run(slurm: PrivateSlurm, folder: Path, *more: str, config: Path = TINY) -> Iterator[Run]:
+    """Start Snakemake; what is left of it and its jobs when a test fails goes."""
+    running = Run(slurm, folder, *more, config=config)
+    try:
+        yield running
+    except BaseException as error:
+        error.add_note(running.output()[-4000:])
+        raise
+    finally:
+        if running.process.poll() is None:
+            os.killpg(running.process.pid, signal.SIGKILL)
+            running.process.wait()
+        if slurm.queue():
+            slurm.cancel()
+            slurm.wait_until_idle()
+
+
+@pytest.fixture
+def study(tiny_study: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny study without what comes after the averages of subjects' regions."""
+    copy_study(tiny_study, tmp_path)
+    shutil.rmtree(tmp_path / REGIONS)
+    return tmp_path
+
+
+def targets(study: Path) -> list[str]:
+    return ["--", *(f"{REGIONS}/subj0{number}_space-fsaverage.nc" for number in (1, 2, 3))]
+
+
+def require_regions(study: Path, reference: Path) -> None:
+    for path in (reference / REGIONS).glob("*.nc"):
+        assert largest_difference(study / REGIONS / path.name, path) == 0
+
+
+def ends(jobs: list) -> dict[str, list[str]]:
+    """How the jobs of each rule and wildcards ended, in their order."""
+    found: dict[str, list[str]] = {}
+    for job in jobs:
+        found.setdefault(job.comment, []).append(job.state)
+    return found
+
+
+def test_the_study_through_slurm_equals_that_of_one_machine(
+    slurm: PrivateSlurm, tiny_study: Path, tmp_path: Path
+) -> None:
+    copy_code_of(tiny_study, tmp_path)
+    with run(slurm, tmp_path) as study:
+        assert study.wait() == 0, study.output()[-4000:]
+    print("largest differences:", require_equal_runs(tmp_path, tiny_study))
+    jobs = study.jobs()
+    print(len(jobs), "jobs:", Counter(re.sub("_wildcards.*", "", job.comment) for job in jobs))
+    assert {job.state for job in jobs} == {"COMPLETED"}, ends(jobs)
+    assert {job.node for job in jobs} == set(NODES)
+    assert not list(tmp_path.rglob(".partial-*"))
+    # Every rule but the two of all targets ran in some job, small ones in groups.
+    finished = set(re.findall(r"Finished jobid: \S+ \(Rule: (\w+)\)", study.output()))
+    grouped = set(re.findall(r"^\[.*\] Group job (\w+) ", study.output(), re.M))
+    assert {"design", "models", "tables", "maps"} <= grouped
+    assert sum(name.startswith("extraction_subj0") for name in grouped) == 3
+    assert {"average_repeats", "compute_roi_rdm", "score_searchlight"} <= finished
+    assert len(jobs) < 40
+
+
+def copy_code_of(study: Path, folder: Path) -> None:
+    for path in study.iterdir():
+        if path.name not in ("results", "resources", "logs", "benchmarks", ".snakemake"):
+            subprocess.run(["cp", "-a", path, folder], check=True)
+
+
+def test_jobs_that_are_cancelled_are_tried_again(slurm: PrivateSlurm, study: Path, tiny_study: Path) -> None:
+    with run(slurm, study, *targets(study)) as snakemake:
+        first = snakemake.running("compute_roi_rdm", at_least=2)[:2]
+        slurm.cancel(*(job.number for job in first))
+        assert snakemake.wait() == 0
+    require_regions(study, tiny_study)
+    ended = ends(snakemake.jobs())
+    assert sorted(map(tuple, ended.values())) == [("CANCELLED", "COMPLETED")] * 2 + [("COMPLETED",)]
+
+
+def test_a_job_above_its_memory_gets_more(slurm: PrivateSlurm, study: Path, tiny_study: Path) -> None:
+    # Snakemake itself, twice in each job, and the script are above the first of these.
+    with run(
+        slurm, study, "--set-resources", "compute_roi_rdm:mem_mb=350*attempt*attempt", *targets(study)
+    ) as snakemake:
+        assert snakemake.wait() == 0
+    require_regions(study, tiny_study)
+    assert list(ends(snakemake.jobs()).values()) == [["FAILED", "COMPLETED"]] * 3
+
+
+def test_a_job_above_its_time_gets_more(slurm: PrivateSlurm, study: Path, tiny_study: Path) -> None:
+    with run(slurm, study, *targets(study)) as snakemake:
+        first = snakemake.running("compute_roi_rdm")[0]
+        slurm.let_time_run_out(first.number)
+        assert snakemake.wait() == 0
+    require_regions(study, tiny_study)
+    assert ends(snakemake.jobs())[first.comment] == ["TIMEOUT", "COMPLETED"]
+    again = [job for job in snakemake.jobs() if job.comment == first.comment][1]
+    asked = {
+        number: int(slurm.run("sacct", "-X", "--noheader", "--jobs", number, "--format=TimelimitRaw"))
+        for number in (again.number, *(job.number for job in snakemake.jobs() if job.comment != first.comment))
+    }
+    once = min(asked.values())
+    assert asked.pop(again.number) == 2 * once
+    assert set(asked.values()) == {once}
+
+
+def test_jobs_of_a_node_that_is_set_down_run_on_the_other(
+    breakable_slurm: PrivateSlurm, study: Path, tiny_study: Path
+) -> None:
+    with run(breakable_slurm, study, *targets(study)) as snakemake:
+        lost = snakemake.running("compute_roi_rdm")[0]
+        breakable_slurm.set_down(lost.node)
+        assert snakemake.wait() == 0
+    require_regions(study, tiny_study)
+    ended = ends(snakemake.jobs())
+    assert ended[lost.comment] == ["NODE_FAIL", "COMPLETED"]
+    assert all(states[-1] == "COMPLETED" and states.count("COMPLETED") == 1 for states in ended.values())
+    again = [job for job in snakemake.jobs() if job.state == "COMPLETED" and job.comment == lost.comment]
+    assert again[0].node != lost.node
+
+
+def test_a_controller_of_slurm_that_restarts_changes_nothing(
+    breakable_slurm: PrivateSlurm, study: Path, tiny_study: Path
+) -> None:
+    with run(breakable_slurm, study, *targets(study)) as snakemake:
+        snakemake.running("compute_roi_rdm")
+        breakable_slurm.stop_controller()
+        breakable_slurm.start_controller()
+        assert snakemake.wait() == 0
+    require_regions(study, tiny_study)
+    assert list(ends(snakemake.jobs()).values()) == [["COMPLETED"]] * 3
+
+
+def test_snakemake_that_was_killed_begins_again_where_it_was(
+    slurm: PrivateSlurm, study: Path, tiny_study: Path
+) -> None:
+    """As docs/interrupted.md says: what had ended stays, what runs is ended, and only then the lock goes."""
+    with run(slurm, study, "--jobs", "2", *targets(study)) as snakemake:
+        wait_until(lambda: "1 of 3 steps" in snakemake.output(), "one job that has ended", PATIENCE_S)
+        os.killpg(snakemake.process.pid, signal.SIGKILL)
+        snakemake.process.wait()
+        done = {path.name: path.stat().st_mtime_ns for path in (study / REGIONS).glob("[!.]*.nc")}
+        refused = subprocess.run(
+            command(study, *targets(study)),
+            cwd=study,
+            env=snakemake.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert refused.returncode == 1
+        assert "lock" in refused.stderr.lower()
+        for words in (["-m", "capcortex.orphans"], ["-m", "snakemake", "--configfile", str(TINY), "--unlock"]):
+            unlocked = subprocess.run(
+                [sys.executable, *words],
+                cwd=study,
+                env=snakemake.environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert unlocked.returncode == 0, unlocked.stderr
+        assert slurm.queue() == {}
+    with run(slurm, study, *targets(study)) as again:
+        assert again.wait() == 0
+    require_regions(study, tiny_study)
+    kept = [name for name, time in done.items() if (study / REGIONS / name).stat().st_mtime_ns == time]
+    assert len(done) >= 2, "rdm and ceilings of one subject"
+    assert kept == list(done)
+    assert len(again.jobs()) == 3 - len(done) // 2
+
+
+def test_bad_input_is_told_once_and_not_tried_again(slurm: PrivateSlurm, study: Path) -> None:
+    damaged = study / "results/design/image_sets/subj02.tsv"
+    text = damaged.read_text()
+    damaged.unlink()  # a hard link
+    damaged.write_text(text.replace("\n", "\n\n", 1))
+    with run(slurm, study, "--keep-going", *targets(study)) as snakemake:
+        assert snakemake.wait() == 1
+    told = f"compute_roi_rdm: ValueError: {damaged.relative_to(study)}: damaged or changed"
+    assert snakemake.output().count(told) == 1
+    assert "(log: logs/compute_roi_rdm/subj02_space-fsaverage.log)" in snakemake.output()
+    ended = ends(snakemake.jobs())
+    assert sorted(ended.values()) == [["COMPLETED"], ["COMPLETED"], ["FAILED"]]
+    assert not list((study / REGIONS).glob("*subj02*"))
+
+
+def test_bad_input_of_a_group_is_told_once_and_not_tried_again(
+    slurm: PrivateSlurm, study: Path, tiny_study: Path
+) -> None:
+    subprocess.run(["cp", "-al", tiny_study / REGIONS, study / REGIONS], check=True)
+    shutil.rmtree(study / "results/tables")
+    damaged = study / "results/rsa/caption_space-fsaverage.tsv"
+    text = damaged.read_text()
+    damaged.unlink()
+    damaged.write_text(text + "\n")
+    os.utime(damaged, (tiny_study / damaged.relative_to(study)).stat()[7:9])
+    with run(slurm, study, "--", "results/tables/model-comparisons_space-fsaverage.tsv") as snakemake:
+        assert snakemake.wait() == 1
+    assert snakemake.output().count(f"ValueError: {damaged.relative_to(study)}: damaged or changed") == 1
+    assert [job.state for job in snakemake.jobs()] == ["FAILED"]
