@@ -59,6 +59,18 @@ GROUP_OF = {rule: group for group, rules in GROUPS.items() for rule in rules}
 SETS_PER_JOB = 10
 """Image sets that one searchlight job scores: the betas of 10 sets of 100 images in 220,000 voxels take 0.9 GB."""
 
+SNAKEMAKE_MB = 300
+"""In a job of a cluster two processes of Snakemake stand beside the script, each of about 150 MB: rules ask for them too."""
+
+FETCHING_MB = 500
+"""What a rule that fetches asks for, with Snakemake: 50 MB were measured for any size of file (docs/speed.md)."""
+
+FEATURES = 768
+"""Widest features of the encoders that the study comes with, and of random numbers."""
+
+CAPTIONS_OF_IMAGE = 5
+"""Captions of an image in COCO; a few images have more."""
+
 JOB_SECONDS = 2.0
 """Every job, whatever it does: Python starts, libraries are imported, inputs are compared with their records (tests' study:
 0.5 s in the script, the rest before it)."""
@@ -96,6 +108,15 @@ COMPILING_SECONDS = 4.0
 ANNOTATION_BYTES_PER_SECOND = 15e6
 """COCO's JSON files are read and tabulated: an estimate, not measured at full size."""
 
+SHIFTED_SET_SECONDS = 1e-3
+"""An image set of 100 images under one of the sentinel's shifts, features of 768 numbers."""
+
+PROJECTED_VERTEX_SECONDS = 5e-6
+"""A vertex of one subject's map, sampled at three depths."""
+
+DRAWN_VERTEX_SECONDS = 30e-6
+"""A vertex of one map, on six views of the cortex."""
+
 SENTENCE_SECONDS = {"all-MiniLM-L6-v2": 2 / 450, "all-mpnet-base-v2": 2 / 79}
 """Core seconds of a sentence: 450 and 79 a second on two cores."""
 
@@ -122,12 +143,24 @@ def sphere_seconds(radius: float, n_images: int) -> float:
 
 def captions_memory_mb(annotations_mb: float) -> int:
     """Memory of `prepare_captions`: json.load needs about seven times the file's size; the largest file is most of the input."""
-    return 800 + int(7 * annotations_mb)
+    return 200 + int(7 * annotations_mb)
 
 
-def embedding_memory_mb(captions_mb: float) -> int:
-    """Memory of `embed_model`: sentence vectors (768 float32 for a line of about 60 bytes), twice, beside torch and the model."""
-    return 2500 + int(100 * captions_mb)
+def features_mb(n_images: int, n_features: int = FEATURES) -> float:
+    """Size of a model's features, float32."""
+    return n_images * n_features * 4 / 2**20
+
+
+def embedding_memory_mb(n_images: int, own_file_mb: float, *, with_encoder: bool) -> int:
+    """Memory of `embed_model`.
+
+    The table of captions; with an encoder, torch with weights of up to 0.5 GB at work, and the vectors of all sentences, twice;
+    without one, features and a copy, and the user's own file as read, cast and checked.
+    """
+    captions = CAPTIONS_OF_IMAGE * n_images * 300 / 2**20
+    if with_encoder:
+        return 1300 + int(captions + 2 * features_mb(CAPTIONS_OF_IMAGE * n_images))
+    return 200 + int(captions + 1.5 * features_mb(n_images) + 4 * own_file_mb)
 
 
 def rdms_mb(n_sets: int, image_set_size: int) -> float:
@@ -140,19 +173,89 @@ def ceilings_mb(shared_image_sets: int, image_set_size: int, n_shared: int) -> f
     return (3 * shared_image_sets * image_set_size**2 + n_shared**2) * (2 / 2**20)
 
 
-def model_rdm_memory_mb(inputs_mb: float, n_sets: int, image_set_size: int) -> int:
-    """Memory of `compute_model_rdm`."""
-    return 400 + int(3 * inputs_mb + 3 * rdms_mb(n_sets, image_set_size))
+def model_rdm_memory_mb(model_mb: float, n_sets: int, image_set_size: int) -> int:
+    """Memory of `compute_model_rdm`: the model's features or matrix while they are read, and the RDMs of all sets as squares."""
+    return 200 + int(1.5 * model_mb + 3 * rdms_mb(n_sets, image_set_size))
 
 
-def bootstrap_memory_mb(inputs_mb: float) -> int:
+def sentinel_memory_mb(n_images: int, n_sets: int, image_set_size: int) -> int:
+    """Memory of `check_sentinel`: features of two models, RDMs of one of them."""
+    return 200 + int(2 * features_mb(n_images) + rdms_mb(n_sets, image_set_size))
+
+
+def design_memory_mb(n_trials: int, n_images: int = 0) -> int:
+    """Memory of `check_design` and what follows it: tables of trials, and of all images where they are compared."""
+    return 150 + (300 * n_trials + 500 * n_images) // 2**20
+
+
+def comparison_memory_mb(rdms_mb: float) -> int:
+    """Memory of `compare_roi_rdms`: RDMs of all regions and subjects and of one model, and a copy."""
+    return 200 + int(2 * rdms_mb)
+
+
+def bootstrap_memory_mb(rdms_mb: float) -> int:
     """Memory of `bootstrap_rois`: RDMs of all regions, subjects and models, and a copy."""
-    return 500 + int(2 * inputs_mb)
+    return 400 + int(2 * rdms_mb)
 
 
-def permutation_memory_mb(inputs_mb: float) -> int:
+def permutation_memory_mb(rdms_mb: float) -> int:
     """Memory of `permute_images`: RDMs of all regions and subjects and of one model, and a copy."""
-    return 600 + int(2 * inputs_mb)
+    return 400 + int(2 * rdms_mb)
+
+
+def estimation_memory_mb(rdms_mb: float) -> int:
+    """Memory of `estimate_roi_ceilings`: what it needs of all regions, subjects and models, and a copy."""
+    return 250 + int(2 * rdms_mb)
+
+
+def table_memory_mb(n_rows: int) -> int:
+    """Memory of a job that reads tables of so many rows in all and makes a smaller one: 0.4 KB a row were measured."""
+    return 250 + n_rows // 1000
+
+
+def figure_memory_mb(drawn_mb: float) -> int:
+    """Memory of a figure: matplotlib, fonts and the pages, and what is drawn with two copies."""
+    return 350 + int(3 * drawn_mb)
+
+
+def quality_memory_mb(n_subjects: int) -> int:
+    """Memory of `tabulate_data_quality`: of the betas the first image, and of a subject some maps of 0.8 million voxels."""
+    return 250 + 20 * n_subjects
+
+
+def averaged_map_memory_mb(n_sets: int, n_voxels: int) -> int:
+    """Memory of `average_searchlight`: a model's scores of one subject, and what their mean and spread take."""
+    return 200 + 3 * 4 * n_sets * n_voxels // 2**20
+
+
+def projection_memory_mb(n_subjects: int, n_vertices: int, n_voxels: int) -> int:
+    """Memory of `project_searchlight`: places and weights of the vertices of one subject, and the maps of all."""
+    return 150 + (n_vertices * (400 + 16 * n_subjects) + 24 * n_voxels) // 2**20
+
+
+def group_map_memory_mb(n_subjects: int, n_vertices: int) -> int:
+    """Memory of `compute_group_map`: eight float64 copies of the maps of all subjects."""
+    return 250 + 8 * 8 * n_subjects * n_vertices // 2**20
+
+
+def drawn_maps_memory_mb(n_subjects: int, n_vertices: int) -> int:
+    """Memory of `plot_group_map` and `plot_subject_maps`: views of the cortex, and the maps of all subjects."""
+    return 400 + n_vertices * (1000 + 16 * n_subjects) // 2**20
+
+
+def made_experiment_memory_mb(n_images: int) -> int:
+    """Memory of `make_miniature_experiment`: pictures of 64 x 64 pixels, twice, captions and objects."""
+    return 200 + 30 * n_images // 1000
+
+
+def made_brain_memory_mb(n_trials: int, n_vertices: int) -> int:
+    """Memory of `make_miniature_brain`: betas of all sessions on the surface, with two copies."""
+    return 250 + 3 * 4 * n_trials * n_vertices // 2**20
+
+
+def check_memory_mb(n_subjects: int, n_rows: int, scores_mb: float) -> int:
+    """Memory of `check_truth`: planted brains of the miniature, tables of scores, scores of maps with two copies."""
+    return 300 + 40 * n_subjects + n_rows // 1000 + int(3 * scores_mb)
 
 
 def roi_rdm_memory_mb(
@@ -168,4 +271,4 @@ def roi_rdm_memory_mb(
     if distance == "crossnobis":
         n_units = averages_bytes // (4 * n_images) // 4
         single = crossnobis_memory_mb(n_images, n_units, image_set_size)
-    return 400 + max(int(0.5 * averages_bytes / 2**20) + block, single)
+    return 200 + max(int(0.5 * averages_bytes / 2**20) + block, single)

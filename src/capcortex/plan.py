@@ -16,13 +16,27 @@ from typing import Any
 from capcortex import costs
 from capcortex.config import Study, load_study
 from capcortex.config_files import ConfigError, merge_layers, read_layers
+from capcortex.demands import (
+    MINIATURE_BRAIN,
+    MINIATURE_VOXELS,
+    NSD_IMAGES,
+    demands_of,
+    embedding_mb,
+    is_miniature,
+    model_rdm_bytes,
+    model_rdm_mb,
+    n_image_sets,
+    n_rois,
+    n_text_images,
+    n_vertices,
+    roi_rdm_bytes,
+)
 from capcortex.fetch.sources import Sources, read_sources
 from capcortex.files import MADE_IN
 from capcortex.nsd import layout, sizes
 from capcortex.nsd.betas import averaging_memory_mb
 from capcortex.nsd.bookkeeping import MOST_SHARED, REPEATS
 from capcortex.nsd.sessions import (
-    FSAVERAGE_VERTICES,
     native_extraction_memory_mb,
     read_mask,
     surface_extraction_memory_mb,
@@ -50,13 +64,7 @@ KINDS = {
 }
 """What NSD's files hold, by the first pattern that their key fits."""
 
-# Of the miniature, before it is made: fsaverage5 and volumes of about 33 x 41 x 31 voxels, of which 17,600 are in the mask.
-MINIATURE_VERTICES = 10_242
-MINIATURE_VOXELS, MINIATURE_BRAIN = 33 * 41 * 31, 17_600
-NSD_IMAGES, CAPTIONS_OF_IMAGE = 73_000, 5
 ANNOTATIONS_BYTES = 0.8e9
-# Widest features of the encoders that the study comes with, and of random numbers.
-FEATURES = 768
 CAPTION_LINE_BYTES = 60
 FIGURES_BYTES = 100_000_000
 
@@ -140,10 +148,21 @@ class Betas:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the jobs of a rule cost: memory of the largest in MB, core seconds of all of them, and how many they are."""
+    """What the jobs of a rule cost.
+
+    Attributes
+    ----------
+    memory_mb
+        Memory that the largest asks for.
+    seconds, longest
+        Core seconds of all of them, and of the longest.
+    n_jobs
+        How many they are.
+    """
 
     memory_mb: int
     seconds: float
+    longest: float
     n_jobs: int
 
 
@@ -187,7 +206,7 @@ def sizes_of(study: Study, subject: str) -> Sizes:
     row = study.subject_row(subject)
     n_images, guess = _images_seen_three_times(study, row)
     estimated = [guess] if guess else []
-    miniature = study.config["source"] == "miniature"
+    miniature = is_miniature(study)
     mask = Path(study.nsd_root, layout.volume_file(subject, "brainmask"))
     if mask.exists() and mask.stat().st_size:
         indices, (x, y, z) = read_mask(mask)
@@ -205,7 +224,7 @@ def sizes_of(study: Study, subject: str) -> Sizes:
         image_sets=row["image_sets"],
         n_images=n_images,
         n_shared=int(_expected_facts(study, row).get("shared_three_times", min(MOST_SHARED, n_images))),
-        n_vertices=2 * (MINIATURE_VERTICES if miniature else FSAVERAGE_VERTICES),
+        n_vertices=n_vertices(study),
         n_voxels=n_voxels,
         n_volume=n_volume,
         estimated=tuple(estimated),
@@ -247,7 +266,7 @@ def betas_of(study: Study, subject: Sizes, space: str) -> Betas:
     later = 0
     if rdm_space:
         of_region = costs.ceilings_mb(config["shared_image_sets"], config["image_set_size"], MOST_SHARED) * 2**20
-        later += n_rois(study) * int(of_region) + roi_rdm_bytes(study, subject)
+        later += n_rois(study) * int(of_region) + roi_rdm_bytes(study, subject.subject)
     if space == "func1pt8mm":
         later += 4 * len(config["searchlight"]["models"]) * subject.image_sets * n_units
     raw = raw_bytes(study, subject, space) if drops_raw(study) else 0
@@ -281,27 +300,6 @@ def n_repeated(study: Study, subject: Sizes, space: str) -> int:
     return subject.n_images if of_all else subject.n_shared
 
 
-def roi_rdm_bytes(study: Study, subject: Sizes) -> int:
-    """Size of a subject's RDMs of all regions, own and shared image sets, float32."""
-    n_sets, size = subject.image_sets + study.config["shared_image_sets"], study.config["image_set_size"]
-    return 4 * n_rois(study) * n_sets * n_pairs(size)
-
-
-def model_rdm_bytes(study: Study) -> int:
-    """Size of a model's RDMs of all image sets, float32."""
-    return 4 * n_image_sets(study) * n_pairs(study.config["image_set_size"])
-
-
-def n_image_sets(study: Study) -> int:
-    """Image sets of all subjects, and shared ones."""
-    return int(study.subjects["image_sets"].sum()) + int(study.config["shared_image_sets"])
-
-
-def n_rois(study: Study) -> int:
-    """Regions of all atlases."""
-    return sum(map(len, study.config["rois"].values()))
-
-
 def peak_in_turn(betas: Sequence[Betas]) -> int:
     """Most bytes when the betas of each subject and space are finished before the next are begun."""
     peak = kept = 0
@@ -326,16 +324,18 @@ def other_bytes(study: Study, subjects: Sequence[Sizes], small_files: int) -> di
     """Bytes of what is there from early on until the end, by kind: upper bounds."""
     encoders = [study.model_row(model)["builder"] for model in study.model_names if study.encoder_row(model)]
     n_images = n_text_images(study)
-    sentences = sum(builder in ("sentence", "scrambled") for builder in encoders) * CAPTIONS_OF_IMAGE * n_images
+    sentences = sum(builder in ("sentence", "scrambled") for builder in encoders) * costs.CAPTIONS_OF_IMAGE * n_images
     rdms = len(study.model_names) * model_rdm_bytes(study)
     return {
         # The archive's JSON files beside it.
         "small files of NSD and COCO": 0
         if study.config["source"] == "local"
         else small_files + int(ANNOTATIONS_BYTES * n_images / NSD_IMAGES),
-        "sentence vectors": 4 * FEATURES * sentences,
+        "sentence vectors": 4 * costs.FEATURES * sentences,
         "captions, features and RDMs of models": int(
-            CAPTIONS_OF_IMAGE * CAPTION_LINE_BYTES * n_images + 4 * FEATURES * n_images * len(study.model_names) + rdms
+            costs.CAPTIONS_OF_IMAGE * CAPTION_LINE_BYTES * n_images
+            + 4 * costs.FEATURES * n_images * len(study.model_names)
+            + rdms
         ),
         "maps, tables and figures": FIGURES_BYTES + len(study.maps) * sum(map(_map_bytes, subjects)),
         "raw betas that are kept": kept_raw_bytes(study, subjects),
@@ -347,21 +347,19 @@ def _map_bytes(subject: Sizes) -> int:
     return 4 * (3 * subject.n_volume + 2 * subject.n_vertices)
 
 
-def n_text_images(study: Study) -> int:
-    """Images that have captions: all of NSD's, or at most those that the miniature's subjects see."""
-    if study.config["source"] != "miniature":
-        return NSD_IMAGES
-    return sum(int(row["sessions"]) * int(row["trials_per_session"]) // REPEATS for _, row in study.subjects.iterrows())
-
-
 def costs_of(study: Study, subjects: Sequence[Sizes]) -> dict[str, Cost]:
-    """Cost of the rules whose jobs grow with the data, by name."""
+    """Cost of the rules by name, without those that fetch or simulate."""
     config, spaces = study.config, spaces_used(study)
     found: dict[str, Cost] = {}
 
     def add(rule: str, jobs: Iterable[tuple[int, float]]) -> None:
         memory, seconds = zip(*jobs, strict=True)
-        found[rule] = Cost(max(memory), sum(seconds) + costs.JOB_SECONDS * len(seconds), len(seconds))
+        found[rule] = Cost(
+            costs.SNAKEMAKE_MB + max(memory),
+            sum(seconds) + costs.JOB_SECONDS * len(seconds),
+            max(seconds) + costs.JOB_SECONDS,
+            len(seconds),
+        )
 
     if "fsaverage" in spaces:
         native = config["surface_betas"] == "nativesurface"
@@ -382,15 +380,34 @@ def costs_of(study: Study, subjects: Sequence[Sizes]) -> dict[str, Cost]:
         add("score_searchlight", (job for each in subjects for job in _searchlight(study, each)))
     n_compared = len(subjects) * len(study.model_names) * n_rois(study) * config["bootstrap_draws"]
     second = costs.comparison_seconds(config["rdm_comparison"], config["image_set_size"])
-    rois_mb = sum(roi_rdm_bytes(study, each) for each in subjects) / 2**20
+    rois_mb = sum(roi_rdm_bytes(study, each.subject) for each in subjects) / 2**20
     model_mb = model_rdm_bytes(study) / 2**20
     all_mb = rois_mb + len(study.model_names) * model_mb
     add("bootstrap_rois", [(costs.bootstrap_memory_mb(all_mb), n_compared * config["shared_image_sets"] * second)])
     permuted = config["image_permutations"] * n_image_sets(study) * n_rois(study) * second
     memory = costs.permutation_memory_mb(rois_mb + model_mb)
     add("permute_images", [(memory, permuted) for _ in study.model_names])
-    found |= _text_costs(study)
-    return found
+    n_jobs = _n_jobs(study)
+    for rule, demand in demands_of(study).items():
+        n, seconds = n_jobs.get(rule, 1), costs.JOB_SECONDS + demand.seconds
+        found[rule] = Cost(demand.memory_mb, n * seconds, seconds, n)
+    return found | _text_costs(study)
+
+
+def _n_jobs(study: Study) -> dict[str, int]:
+    """Jobs of the rules in `demands_of` that have more than one."""
+    n_subjects, n_mapped, n_maps = len(study.subject_names), len(study.config["searchlight"]["models"]), len(study.maps)
+    return {
+        "check_acceptance": n_subjects,
+        "tabulate_trials": n_subjects,
+        "draw_image_sets": n_subjects,
+        "compare_roi_rdms": len(study.model_names),
+        "average_searchlight": n_mapped,
+        "project_searchlight": n_mapped,
+        "compute_group_map": n_maps,
+        "plot_group_map": n_maps,
+        "plot_subject_maps": n_maps,
+    }
 
 
 def _surface_extraction(subject: Sizes, native: bool) -> tuple[int, float]:
@@ -435,7 +452,7 @@ def _roi_rdms(study: Study, subject: Sizes) -> tuple[int, float]:
 def _all_pairs(study: Study, subject: Sizes) -> tuple[int, float]:
     n_units = subject.n_units(study.config["roi_space"])
     n_models = len(study.model_names)
-    n_features = FEATURES * n_models
+    n_features = costs.FEATURES * n_models
     memory = all_pairs_memory_mb(subject.n_images, n_units // 4, n_features, n_models)
     n_values = len(study.config["rois"]) * n_units + n_rois(study) * n_features
     return memory, costs.ALL_PAIRS_SECONDS * subject.n_images**2 * n_values
@@ -455,31 +472,32 @@ def _searchlight(study: Study, subject: Sizes) -> list[tuple[int, float]]:
 
 
 def _text_costs(study: Study) -> dict[str, Cost]:
-    n_images = n_text_images(study)
+    n_images, n_sets, size = n_text_images(study), n_image_sets(study), study.config["image_set_size"]
     annotations = ANNOTATIONS_BYTES * n_images / NSD_IMAGES
-    captions_mb = CAPTIONS_OF_IMAGE * CAPTION_LINE_BYTES * n_images / 2**20
-    sentences = {"sentence": CAPTIONS_OF_IMAGE, "scrambled": CAPTIONS_OF_IMAGE, "word-average": 1}
-    seconds = 0.0
-    for model in study.model_names:
-        encoder = study.encoder_row(model)
-        if encoder is not None:
-            slowest = max(costs.SENTENCE_SECONDS.values())
-            rate = costs.SENTENCE_SECONDS.get(encoder["encoder"], slowest)
-            seconds += rate * n_images * sentences.get(study.model_row(model)["builder"], CAPTIONS_OF_IMAGE)
-    n_models = len({*study.model_names, *study.config["searchlight"]["models"], *study.sentinel_models})
-    features_mb = 4 * FEATURES * n_images / 2**20
-    n_sets, size = n_image_sets(study), study.config["image_set_size"]
+    reading = annotations / costs.ANNOTATION_BYTES_PER_SECOND + costs.JOB_SECONDS
+    embedded = sorted({*study.model_names, *study.config["searchlight"]["models"], *study.sentinel_models})
+    embedding = [costs.JOB_SECONDS + _embedding_seconds(study, model) for model in embedded]
+    of_rdm = costs.JOB_SECONDS + n_sets * n_pairs(size) * costs.FEATURES * costs.PAIR_SECONDS
+    n_models = len(study.model_names)
     return {
         "prepare_captions": Cost(
-            costs.captions_memory_mb(annotations / 2**20), annotations / costs.ANNOTATION_BYTES_PER_SECOND, 1
+            costs.SNAKEMAKE_MB + costs.captions_memory_mb(annotations / 2**20), reading, reading, 1
         ),
-        "embed_model": Cost(costs.embedding_memory_mb(captions_mb), seconds + costs.JOB_SECONDS * n_models, n_models),
+        "embed_model": Cost(
+            max(embedding_mb(study, model) for model in embedded), sum(embedding), max(embedding), len(embedded)
+        ),
         "compute_model_rdm": Cost(
-            costs.model_rdm_memory_mb(features_mb, n_sets, size),
-            len(study.model_names) * (costs.JOB_SECONDS + n_sets * n_pairs(size) * FEATURES * costs.PAIR_SECONDS),
-            len(study.model_names),
+            max(model_rdm_mb(study, model) for model in study.model_names), n_models * of_rdm, of_rdm, n_models
         ),
     }
+
+
+def _embedding_seconds(study: Study, model: str) -> float:
+    encoder, builder = study.encoder_row(model), study.model_row(model)["builder"]
+    if encoder is None:
+        return 0.0
+    second = costs.SENTENCE_SECONDS.get(encoder["encoder"], max(costs.SENTENCE_SECONDS.values()))
+    return second * n_text_images(study) * (1 if builder == "word-average" else costs.CAPTIONS_OF_IMAGE)
 
 
 def kind_of(key: str) -> str:
@@ -638,29 +656,29 @@ def describe_disk(study: Study, subjects: Sequence[Sizes], fetched: Mapping[str,
 
 
 def describe_jobs(study: Study, subjects: Sequence[Sizes], left: Mapping[str, int]) -> list[str]:
-    """Say which jobs are left, how much memory the largest of each rule asks for, and how long all of them take one core."""
+    """Say which jobs are left, what the largest of each rule asks for and takes, and how long all of them take one core."""
     found = costs_of(study, subjects)
     rows, hours = [], 0.0
     for rule, n in left.items():
-        cost = found.get(rule)
-        seconds = n * (cost.seconds / cost.n_jobs if cost else costs.FIGURE_SECONDS)
-        fetching = rule.startswith("fetch_")
-        hours += 0 if fetching else seconds / 3600
-        negligible = fetching or seconds < 18
-        rows.append(
-            [rule, f"{n:,}", f"{cost.memory_mb:,}" if cost else "", "" if negligible else f"{seconds / 3600:.2f}"]
-        )
-    rows.append(["all", f"{sum(left.values()):,}", "", f"{hours:.1f}"])
+        if rule.startswith("fetch_"):
+            rows.append([rule, f"{n:,}", f"{costs.FETCHING_MB:,}", "", ""])
+            continue
+        cost = found[rule]
+        seconds = n * cost.seconds / cost.n_jobs
+        hours += seconds / 3600
+        core_hours = "" if seconds < 18 else f"{seconds / 3600:.2f}"
+        rows.append([rule, f"{n:,}", f"{cost.memory_mb:,}", f"{cost.longest / 60:.1f}", core_hours])
+    rows.append(["all", f"{sum(left.values()):,}", "", "", f"{hours:.1f}"])
     largest = max(((found[rule].memory_mb, rule) for rule in left if rule in found), default=None)
-    lines = table(["jobs that are left", "jobs", "MB", "core hours"], rows) if left else ["Nothing is left to be done."]
+    header = ["jobs that are left", "jobs", "MB", "minutes", "core hours"]
+    lines = table(header, rows) if left else ["Nothing is left to be done."]
     if largest is not None:
         lines += [
-            "MB: memory that the largest job of a rule asks for, at most 2,000 where none is given; the most are "
-            f"{largest[0]:,} ({largest[1]}).",
+            f"MB: memory that the largest job of a rule asks for; the most are {largest[0]:,} ({largest[1]}).",
             "Jobs that run at once ask for it together: make study MEMORY_MB=... bounds the sum, by default to what the",
             "machine has.",
-            "Core hours: rates of one machine (src/capcortex/costs.py) with files in memory, without fetching; other",
-            "processors and disks differ by factors.",
+            "Minutes: the longest job of a rule, on one core. Core hours: all of them. Rates of one machine",
+            "(src/capcortex/costs.py) with files in memory, without fetching; other processors and disks differ by factors.",
         ]
     return lines
 

@@ -59,12 +59,7 @@ rule extract_volume_session:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * volume_extraction_memory_mb(
-            trials_per_session(wildcards),
-            input.size_mb,
-            STUDY.config["volume_betas"],
-        ),
+        mem_mb=volume_extraction_mem_mb,
         runtime=lambda wildcards, input, attempt: attempt
         * (5 + int(input.size_mb // 200)),
         disk_mb=lambda wildcards, input: 1 + int(input.size_mb * 2),
@@ -141,10 +136,8 @@ rule tabulate_data_quality:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        # Of the betas only the first image is read. Of a subject's volume, some maps of 0.8 million voxels are kept.
-        mem_mb=lambda wildcards, attempt: attempt
-        * (500 + 20 * len(STUDY.subject_names)),
-        runtime=lambda wildcards, attempt: attempt * 20,
+        mem_mb=memory_of("tabulate_data_quality"),
+        runtime=minutes_of("tabulate_data_quality"),
         disk_mb=10,
     params:
         subjects=STUDY.subject_names,

@@ -20,7 +20,7 @@ rule simulate_studies:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 600,
+        mem_mb=lambda wildcards, attempt: attempt * (SNAKEMAKE_MB + 400),
         # Minutes; a study of the slowest scenario takes 1 s.
         runtime=lambda wildcards, attempt: attempt * 20,
         disk_mb=10,
@@ -54,8 +54,8 @@ rule tabulate_calibration:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (500 + int(20 * input.size_mb)),
-        runtime=10,
+        * (SNAKEMAKE_MB + 250 + int(20 * input.size_mb)),
+        runtime=lambda wildcards, attempt: attempt * 10,
         disk_mb=10,
     params:
         code=script_digest("tabulate_calibration.py"),
@@ -84,8 +84,8 @@ rule plot_calibration:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=lambda wildcards, attempt: attempt * (SNAKEMAKE_MB + figure_memory_mb(0)),
+        runtime=lambda wildcards, attempt: attempt * 10,
         disk_mb=20,
     params:
         code=script_digest("plot_calibration.py"),

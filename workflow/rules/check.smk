@@ -69,8 +69,8 @@ if STUDY.config["source"] == "miniature":
             "../../envs/analysis.yaml"
         threads: 1
         resources:
-            mem_mb=1500,
-            runtime=15,
+            mem_mb=memory_of("check_truth"),
+            runtime=minutes_of("check_truth"),
             disk_mb=10,
         params:
             subjects=STUDY.subject_names,

@@ -20,20 +20,36 @@ from capcortex.config import (
 from capcortex.config_checks import MINIATURE_FOLDER
 from capcortex.config_files import ConfigError
 from capcortex.costs import (
+    ALL_PAIRS_SECONDS,
+    CAPTIONS_OF_IMAGE,
+    CROSSNOBIS_SECONDS,
+    FETCHING_MB,
     GROUP_OF,
     LIMITS,
     RAW_SESSIONS,
     SETS_PER_JOB,
+    SNAKEMAKE_MB,
     bootstrap_memory_mb,
     captions_memory_mb,
     ceilings_mb,
     comparison_seconds,
-    embedding_memory_mb,
     extraction_block,
-    model_rdm_memory_mb,
+    features_mb,
+    figure_memory_mb,
     permutation_memory_mb,
     rdms_mb,
     roi_rdm_memory_mb,
+)
+from capcortex.demands import (
+    demands_of,
+    embedding_mb,
+    model_rdm_mb,
+    n_ceilings,
+    n_image_sets,
+    n_rois,
+    n_scores,
+    n_text_images,
+    n_vertices,
 )
 from capcortex.digests import code_digest
 from capcortex.fetch.sources import TERMS_NOT_ACCEPTED, read_sources
@@ -58,6 +74,7 @@ from capcortex.nsd.sessions import (
 )
 from capcortex.orphans import running_snakemakes
 from capcortex.rsa.all_pairs import all_pairs_memory_mb
+from capcortex.rsa.rdm import n_pairs
 from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.tables import read_table
 from capcortex.text.encoders import is_on_hub
@@ -107,6 +124,27 @@ Job.restart_times = property(restart_times)
 GroupJob.restart_times = property(
     lambda group: min(job.restart_times for job in group.jobs)
 )
+
+
+# Memory and seconds of jobs that are known before their inputs are made.
+DEMANDS = demands_of(STUDY)
+
+
+def memory_of(rule):
+    """Memory in MB that a rule's jobs ask for."""
+    return lambda wildcards, attempt: attempt * DEMANDS[rule].memory_mb
+
+
+def minutes_of(rule):
+    """Minutes that a rule's jobs ask for: twice those expected, and 10 for a slow start."""
+    return lambda wildcards, attempt: attempt * (
+        10 + math.ceil(DEMANDS[rule].seconds / 30)
+    )
+
+
+def table_disk_mb(n_rows):
+    """A row of a table has less than 250 bytes."""
+    return 10 + n_rows // 4000
 
 
 # Surface betas are read from native surfaces.
@@ -178,7 +216,17 @@ def surface_extraction_mem_mb(wildcards, attempt):
     memory = (
         native_extraction_memory_mb if NATIVE_SURFACE else surface_extraction_memory_mb
     )
-    return attempt * memory(trials_per_session(wildcards))
+    return attempt * (SNAKEMAKE_MB + memory(trials_per_session(wildcards)))
+
+
+def volume_extraction_mem_mb(wildcards, input, attempt):
+    file_format = STUDY.config["volume_betas"]
+    return attempt * (
+        SNAKEMAKE_MB
+        + volume_extraction_memory_mb(
+            trials_per_session(wildcards), input.size_mb, file_format
+        )
+    )
 
 
 def surface_extraction_disk_mb(wildcards, input):
@@ -278,10 +326,15 @@ def trials_per_session(wildcards):
     return STUDY.subject_row(wildcards.subject)["trials_per_session"]
 
 
-def n_trials(wildcards):
+def n_trials_of(subject):
     """Trials of a subject over all sessions."""
-    row = STUDY.subject_row(wildcards.subject)
+    row = STUDY.subject_row(subject)
     return row["sessions"] * row["trials_per_session"]
+
+
+def n_trials(wildcards):
+    """The same for the subject of a job."""
+    return n_trials_of(wildcards.subject)
 
 
 def whose_repeats(wildcards):
@@ -301,10 +354,13 @@ def n_repeated_images(wildcards):
 
 def averaging_mem_mb(wildcards, attempt):
     row = STUDY.subject_row(wildcards.subject)
-    return attempt * averaging_memory_mb(
-        n_trials(wildcards) // 3,
-        row["trials_per_session"],
-        n_repeated_images(wildcards),
+    return attempt * (
+        SNAKEMAKE_MB
+        + averaging_memory_mb(
+            n_trials(wildcards) // 3,
+            row["trials_per_session"],
+            n_repeated_images(wildcards),
+        )
     )
 
 
@@ -368,25 +424,28 @@ def roi_ncsnr(wildcards):
 
 def roi_rdm_mem_mb(wildcards, input, attempt):
     betas, repeats = (os.path.getsize(path) for path in (input.betas, input.repeats))
-    return attempt * roi_rdm_memory_mb(
-        betas,
-        repeats,
-        n_images=n_trials(wildcards) // 3,
-        distance=STUDY.config["brain_distance"],
-        image_set_size=STUDY.config["image_set_size"],
+    return attempt * (
+        SNAKEMAKE_MB
+        + roi_rdm_memory_mb(
+            betas,
+            repeats,
+            n_images=n_trials(wildcards) // 3,
+            distance=STUDY.config["brain_distance"],
+            image_set_size=STUDY.config["image_set_size"],
+        )
     )
 
 
 def roi_rdm_runtime(wildcards, input, attempt):
     """Minutes; crossnobis takes seconds for each image set and region on the real NSD."""
-    seconds = 10 if STUDY.config["brain_distance"] == "crossnobis" else 0
+    crossnobis = STUDY.config["brain_distance"] == "crossnobis"
+    seconds = int(2 * CROSSNOBIS_SECONDS) if crossnobis else 0
     n_sets = (
         STUDY.subject_row(wildcards.subject)["image_sets"]
         + STUDY.config["shared_image_sets"]
     )
-    n_regions = sum(map(len, STUDY.config["rois"].values()))
     return attempt * (
-        5 + int(input.size_mb // 500) + seconds * n_sets * n_regions // 60
+        5 + int(input.size_mb // 500) + seconds * n_sets * n_rois(STUDY) // 60
     )
 
 
@@ -408,15 +467,18 @@ def all_pairs_size(wildcards, input):
 def all_pairs_mem_mb(wildcards, input, attempt):
     """As for compute_roi_rdm, the largest region is taken as a quarter of all units."""
     size = all_pairs_size(wildcards, input)
-    return attempt * all_pairs_memory_mb(**size | {"n_units": size["n_units"] // 4})
+    return attempt * (
+        SNAKEMAKE_MB + all_pairs_memory_mb(**size | {"n_units": size["n_units"] // 4})
+    )
 
 
 def all_pairs_runtime(wildcards, input, attempt):
-    """Minutes, twice those measured: 25 ps of one core for each pair of images and unit or feature."""
-    size, rois = all_pairs_size(wildcards, input), STUDY.config["rois"]
-    n_values = len(rois) * size["n_units"]
-    n_values += sum(map(len, rois.values())) * size["n_features"]
-    return attempt * (10 + int(2 * 25e-12 * size["n_images"] ** 2 * n_values / 60))
+    """Minutes, twice those measured."""
+    size = all_pairs_size(wildcards, input)
+    n_values = len(STUDY.config["rois"]) * size["n_units"]
+    n_values += n_rois(STUDY) * size["n_features"]
+    seconds = 2 * ALL_PAIRS_SECONDS * size["n_images"] ** 2 * n_values
+    return attempt * (10 + int(seconds / 60))
 
 
 def resampling_runtime(n_comparisons, attempt):
@@ -429,8 +491,8 @@ def resampling_runtime(n_comparisons, attempt):
 
 def bootstrap_runtime(wildcards, attempt):
     """Each draw compares all subjects with all models in every region."""
-    config, n_rois = STUDY.config, sum(map(len, STUDY.config["rois"].values()))
-    n_compared = len(STUDY.subject_names) * len(STUDY.model_names) * n_rois
+    config = STUDY.config
+    n_compared = len(STUDY.subject_names) * len(STUDY.model_names) * n_rois(STUDY)
     return resampling_runtime(
         config["bootstrap_draws"] * config["shared_image_sets"] * n_compared, attempt
     )
@@ -438,9 +500,9 @@ def bootstrap_runtime(wildcards, attempt):
 
 def permutation_runtime(wildcards, attempt):
     """Each permutation compares all regions on every image set."""
-    n_rois = sum(map(len, STUDY.config["rois"].values()))
     return resampling_runtime(
-        STUDY.config["image_permutations"] * N_IMAGE_SETS * n_rois, attempt
+        STUDY.config["image_permutations"] * n_image_sets(STUDY) * n_rois(STUDY),
+        attempt,
     )
 
 
@@ -523,6 +585,26 @@ def encoder_of_model(wildcards):
     return None if row is None else {key: row[key] for key in wanted}
 
 
+def embedding_runtime(wildcards, attempt):
+    """Minutes: 50 sentences a second with an encoder; without one tables of all captions are read."""
+    per_second = 50 if STUDY.encoder_row(wildcards.model) else 1000
+    n_sentences = CAPTIONS_OF_IMAGE * n_text_images(STUDY)
+    return attempt * (15 + n_sentences // per_second // 60)
+
+
+def embedding_disk_mb(wildcards):
+    """Features and, with an encoder, the vectors of all sentences; a matrix of one's own as float32."""
+    n_images, path = (
+        n_text_images(STUDY),
+        STUDY.model_row(wildcards.model)["path"],
+    )
+    n_rows = n_images * (
+        1 + CAPTIONS_OF_IMAGE * (STUDY.encoder_row(wildcards.model) is not None)
+    )
+    own = 2 * os.path.getsize(path) / 2**20 if path and os.path.exists(path) else 0
+    return 20 + int(1.2 * features_mb(n_rows) + own)
+
+
 ENCODER_RECORD = "resources/fetched/encoders/{encoder}.json"
 
 
@@ -549,11 +631,8 @@ def every_model(pattern):
     return expand(pattern, model=STUDY.model_names, allow_missing=True)
 
 
-N_IMAGE_SETS = (
-    int(STUDY.subjects["image_sets"].sum()) + STUDY.config["shared_image_sets"]
-)
 # Distances of one model or region over all image sets, and what ceilings need of a region, in MB.
-RDM_MB = rdms_mb(N_IMAGE_SETS, STUDY.config["image_set_size"])
+RDM_MB = rdms_mb(n_image_sets(STUDY), STUDY.config["image_set_size"])
 CEILING_MB = ceilings_mb(
     STUDY.config["shared_image_sets"], STUDY.config["image_set_size"], MOST_SHARED
 )

@@ -54,10 +54,20 @@ def searchlight_size(wildcards, input):
 
 
 def searchlight_mem_mb(wildcards, input, attempt):
-    return attempt * searchlight_memory_mb(
-        **searchlight_size(wildcards, input),
-        n_models=len(wildcards.batch.split("+")),
+    return attempt * (
+        SNAKEMAKE_MB
+        + searchlight_memory_mb(
+            **searchlight_size(wildcards, input),
+            n_models=len(wildcards.batch.split("+")),
+        )
     )
+
+
+def searchlight_disk_mb(wildcards, input):
+    """float32 of every model, image set and centre, and where the centres are."""
+    size = searchlight_size(wildcards, input)
+    n_values = len(wildcards.batch.split("+")) * size["n_sets"] + 10
+    return 10 + 4 * n_values * size["n_voxels"] // 2**20
 
 
 def searchlight_runtime(wildcards, input, attempt):
@@ -65,6 +75,16 @@ def searchlight_runtime(wildcards, input, attempt):
     size = searchlight_size(wildcards, input)
     microseconds = 100 if attempt == 1 else 5000
     return 10 + size["n_sets"] * size["n_voxels"] * microseconds // 60_000_000
+
+
+def surface_maps_disk_mb(n_maps):
+    """Maps on fsaverage as netCDF, and compressed as GIFTI."""
+    return 10 + 8 * n_maps * n_vertices(STUDY) // 2**20
+
+
+def drawn_maps_disk_mb(n_maps):
+    """A page of maps: outlines of regions have lines for the edges of the mesh."""
+    return 20 + 30 * n_maps * n_vertices(STUDY) // 2**20
 
 
 def maps_of_subjects(wildcards):

@@ -31,8 +31,8 @@ rule check_design:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=memory_of("check_design"),
+        runtime=minutes_of("check_design"),
         disk_mb=10,
     params:
         subjects=STUDY.subject_names,
@@ -68,9 +68,9 @@ rule tabulate_trials:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=15,
-        disk_mb=10,
+        mem_mb=memory_of("tabulate_trials"),
+        runtime=minutes_of("tabulate_trials"),
+        disk_mb=table_disk_mb(max(map(n_trials_of, STUDY.subject_names))),
     params:
         # Of this subject, and nothing about image sets: from here all betas of the subject are extracted again.
         sessions=lambda wildcards: STUDY.subject_row(wildcards.subject)["sessions"],
@@ -99,8 +99,8 @@ rule draw_image_sets:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=memory_of("draw_image_sets"),
+        runtime=minutes_of("draw_image_sets"),
         disk_mb=10,
     params:
         n_sets=lambda wildcards: STUDY.subject_row(wildcards.subject)["image_sets"],
@@ -131,8 +131,8 @@ rule draw_shared_image_sets:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=memory_of("draw_shared_image_sets"),
+        runtime=minutes_of("draw_shared_image_sets"),
         disk_mb=10,
     params:
         n_sets=STUDY.config["shared_image_sets"],

@@ -23,7 +23,7 @@ rule fetch_encoder:
         "../../envs/embed.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=lambda wildcards, attempt: attempt * FETCHING_MB,
         runtime=lambda wildcards, attempt: attempt * 30,
         disk_mb=2000,
         downloads=1,
@@ -56,7 +56,7 @@ if STUDY.config["source"] == "bucket":
             "../../envs/analysis.yaml"
         threads: 1
         resources:
-            mem_mb=500,
+            mem_mb=lambda wildcards, attempt: attempt * FETCHING_MB,
             runtime=lambda wildcards, attempt: attempt * 15,
             disk_mb=lambda wildcards: 1 + int(2 * fetched_mb(wildcards.key)),
             downloads=1,
@@ -86,8 +86,8 @@ if STUDY.config["source"] == "bucket":
             "../../envs/analysis.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=lambda wildcards, attempt: attempt * 15,
+            mem_mb=memory_of("check_acceptance"),
+            runtime=minutes_of("check_acceptance"),
             disk_mb=10,
             downloads=1,
         params:
@@ -127,7 +127,7 @@ if STUDY.config["source"] == "bucket":
             "../../envs/analysis.yaml"
         threads: 1
         resources:
-            mem_mb=500,
+            mem_mb=lambda wildcards, attempt: attempt * FETCHING_MB,
             runtime=fetching_runtime,
             disk_mb=lambda wildcards: 1
             + int(1.1 * fetched_mb(raw_betas_key(wildcards))),
@@ -158,9 +158,9 @@ if STUDY.config["source"] == "bucket":
             "../../envs/analysis.yaml"
         threads: 1
         resources:
-            mem_mb=500,
+            mem_mb=lambda wildcards, attempt: attempt * FETCHING_MB,
             runtime=lambda wildcards, attempt: attempt * 30,
-            disk_mb=1500,
+            disk_mb=lambda wildcards: int(6 * fetched_mb(layout.ANNOTATIONS_ARCHIVE)),
             downloads=1,
         params:
             key=layout.ANNOTATIONS_ARCHIVE,

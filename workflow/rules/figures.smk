@@ -39,9 +39,9 @@ rule plot_roi_rsa:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
-        disk_mb=20,
+        mem_mb=memory_of("plot_roi_rsa"),
+        runtime=minutes_of("plot_roi_rsa"),
+        disk_mb=20 + table_disk_mb(n_scores(STUDY)),
     params:
         labels={model: STUDY.model_row(model)["label"] for model in STUDY.model_names},
         rois=STUDY.config["rois"],
@@ -94,8 +94,8 @@ rule plot_model_comparisons:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=memory_of("plot_model_comparisons"),
+        runtime=minutes_of("plot_model_comparisons"),
         disk_mb=20,
     params:
         labels={model: STUDY.model_row(model)["label"] for model in STUDY.model_names},
@@ -146,9 +146,13 @@ rule plot_rdms:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
-        disk_mb=20,
+        mem_mb=memory_of("plot_rdms"),
+        runtime=minutes_of("plot_rdms"),
+        disk_mb=20
+        + table_disk_mb(
+            (len(STUDY.model_names) + n_rois(STUDY))
+            * n_pairs(STUDY.config["image_set_size"])
+        ),
     params:
         models=STUDY.model_names,
         labels={model: STUDY.model_row(model)["label"] for model in STUDY.model_names},
@@ -198,8 +202,8 @@ rule plot_captions:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * 2000,
-        runtime=10,
+        mem_mb=memory_of("plot_captions"),
+        runtime=minutes_of("plot_captions"),
         disk_mb=20,
     params:
         encoder=lambda wildcards: STUDY.encoder_row(STUDY.sentinel_models[0])["encoder"],
@@ -247,8 +251,8 @@ rule plot_data_quality:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=memory_of("plot_data_quality"),
+        runtime=minutes_of("plot_data_quality"),
         disk_mb=20,
     params:
         source=STUDY.config["source"],

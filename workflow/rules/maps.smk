@@ -26,7 +26,7 @@ rule score_searchlight:
     resources:
         mem_mb=searchlight_mem_mb,
         runtime=searchlight_runtime,
-        disk_mb=lambda wildcards, input: 10 + int(0.1 * input.size_mb),
+        disk_mb=searchlight_disk_mb,
     params:
         models=lambda wildcards: wildcards.batch.split("+"),
         model_distances=lambda wildcards: [
@@ -71,11 +71,9 @@ rule average_searchlight:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        # One subject at a time: its scores of all models of a batch, three copies of one model's.
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (500 + int(2 * input.size_mb / len(STUDY.subject_names))),
-        runtime=lambda wildcards, attempt: attempt * 20,
-        disk_mb=lambda wildcards, input: 20 + 15 * len(STUDY.subject_names),
+        mem_mb=memory_of("average_searchlight"),
+        runtime=minutes_of("average_searchlight"),
+        disk_mb=20 + 15 * len(STUDY.subject_names),
     params:
         model=lambda wildcards: wildcards.model,
         subjects=STUDY.subject_names,
@@ -118,9 +116,9 @@ rule project_searchlight:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=20,
-        disk_mb=50,
+        mem_mb=memory_of("project_searchlight"),
+        runtime=minutes_of("project_searchlight"),
+        disk_mb=surface_maps_disk_mb(len(STUDY.subject_names)),
     params:
         subjects=STUDY.subject_names,
         projection=STUDY.config["projection"],
@@ -152,10 +150,9 @@ rule compute_group_map:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (600 + int(20 * input.size_mb)),
-        runtime=20,
-        disk_mb=50,
+        mem_mb=memory_of("compute_group_map"),
+        runtime=minutes_of("compute_group_map"),
+        disk_mb=surface_maps_disk_mb(2 * 6),
     params:
         code=script_digest("compute_group_map.py"),
         provenance="results/provenance",
@@ -204,9 +201,9 @@ rule plot_group_map:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
-        disk_mb=20,
+        mem_mb=memory_of("plot_group_map"),
+        runtime=minutes_of("plot_group_map"),
+        disk_mb=drawn_maps_disk_mb(2),
     params:
         title=lambda wildcards: STUDY.map_label(wildcards.map),
         quantity=map_quantity,
@@ -262,9 +259,9 @@ rule plot_subject_maps:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
-        disk_mb=20,
+        mem_mb=memory_of("plot_subject_maps"),
+        runtime=minutes_of("plot_subject_maps"),
+        disk_mb=drawn_maps_disk_mb(1 + len(STUDY.subject_names)),
     params:
         title=lambda wildcards: STUDY.map_label(wildcards.map),
         quantity=map_quantity,

@@ -53,9 +53,9 @@ if STUDY.config["source"] == "miniature":
             "../../envs/analysis.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=10,
-            disk_mb=200,
+            mem_mb=memory_of("make_miniature_experiment"),
+            runtime=minutes_of("make_miniature_experiment"),
+            disk_mb=50 + n_text_images(STUDY) // 10,
         params:
             root=lambda wildcards, output: nsd_root_of(output.design),
             truth_folder=subpath(output.latents, parent=True),
@@ -95,8 +95,8 @@ if STUDY.config["source"] == "miniature":
             "../../envs/analysis.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=10,
+            mem_mb=memory_of("make_miniature_fsaverage"),
+            runtime=minutes_of("make_miniature_fsaverage"),
             disk_mb=50,
         params:
             root=lambda wildcards, output: nsd_root_of(output.labels[0]),
@@ -114,6 +114,12 @@ if STUDY.config["source"] == "miniature":
         if STUDY.config["volume_betas"] == "hdf5" or NATIVE_SURFACE
         else [min(MINIATURE_SESSIONS)]
     )
+
+    def made_brain_disk_mb(subject, *, twins):
+        """float32 on the surface and int16 in the volume, which is larger; twins as large again; the planted brain."""
+        values = n_trials_of(subject) * n_vertices(STUDY)
+        return 50 + (12 if twins else 6) * values // 2**20
+
     # One rule for each subject, because an output list cannot depend on a wildcard and subjects differ in their sessions.
     for _subject in STUDY.subject_names:
 
@@ -217,9 +223,9 @@ if STUDY.config["source"] == "miniature":
                 "../../envs/analysis.yaml"
             threads: 1
             resources:
-                mem_mb=1500,
-                runtime=15,
-                disk_mb=400,
+                mem_mb=memory_of(f"make_miniature_brain_{_subject}"),
+                runtime=minutes_of(f"make_miniature_brain_{_subject}"),
+                disk_mb=made_brain_disk_mb(_subject, twins=_subject in WITH_TWINS),
             params:
                 root=lambda wildcards, output: nsd_root_of(output.brainmask),
                 truth_folder=subpath(output.surface_truth, parent=True),

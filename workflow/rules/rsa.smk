@@ -21,10 +21,7 @@ rule compute_model_rdm:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * model_rdm_memory_mb(
-            input.size_mb, N_IMAGE_SETS, STUDY.config["image_set_size"]
-        ),
+        mem_mb=lambda wildcards, attempt: attempt * model_rdm_mb(STUDY, wildcards.model),
         runtime=lambda wildcards, attempt: attempt * 20,
         disk_mb=1 + int(RDM_MB),
     params:
@@ -65,8 +62,7 @@ rule compute_roi_rdm:
     resources:
         mem_mb=roi_rdm_mem_mb,
         runtime=roi_rdm_runtime,
-        disk_mb=10
-        + int((RDM_MB + CEILING_MB) * sum(map(len, STUDY.config["rois"].values()))),
+        disk_mb=10 + int((RDM_MB + CEILING_MB) * n_rois(STUDY)),
     params:
         rois=STUDY.config["rois"],
         native=native_atlases,
@@ -101,10 +97,9 @@ rule compare_roi_rdms:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (400 + int(2 * input.size_mb)),
-        runtime=lambda wildcards, attempt: attempt * 20,
-        disk_mb=10,
+        mem_mb=memory_of("compare_roi_rdms"),
+        runtime=minutes_of("compare_roi_rdms"),
+        disk_mb=table_disk_mb(n_scores(STUDY) // len(STUDY.model_names)),
     params:
         model=lambda wildcards: wildcards.model,
         subjects=STUDY.subject_names,
@@ -135,9 +130,9 @@ rule bootstrap_rois:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * bootstrap_memory_mb(input.size_mb),
+        * (SNAKEMAKE_MB + bootstrap_memory_mb(input.size_mb)),
         runtime=bootstrap_runtime,
-        disk_mb=10,
+        disk_mb=table_disk_mb(len(STUDY.model_names) ** 2 * n_rois(STUDY)),
     params:
         subjects=STUDY.subject_names,
         models=STUDY.model_names,
@@ -170,9 +165,9 @@ rule permute_images:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * permutation_memory_mb(input.size_mb),
+        * (SNAKEMAKE_MB + permutation_memory_mb(input.size_mb)),
         runtime=permutation_runtime,
-        disk_mb=10,
+        disk_mb=table_disk_mb(len(STUDY.subject_names) * n_rois(STUDY)),
     params:
         model=lambda wildcards: wildcards.model,
         subjects=STUDY.subject_names,
@@ -256,10 +251,9 @@ rule estimate_roi_ceilings:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (400 + int(3 * input.size_mb)),
-        runtime=lambda wildcards, attempt: attempt * 20,
-        disk_mb=10,
+        mem_mb=memory_of("estimate_roi_ceilings"),
+        runtime=minutes_of("estimate_roi_ceilings"),
+        disk_mb=table_disk_mb(n_ceilings(STUDY)),
     params:
         subjects=STUDY.subject_names,
         models=STUDY.model_names,
@@ -288,8 +282,8 @@ rule tabulate_ceilings:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory_of("tabulate_ceilings"),
+        runtime=minutes_of("tabulate_ceilings"),
         disk_mb=10,
     params:
         confidence=STUDY.config["confidence"],
@@ -320,8 +314,8 @@ rule tabulate_roi_rsa:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory_of("tabulate_roi_rsa"),
+        runtime=minutes_of("tabulate_roi_rsa"),
         disk_mb=10,
     params:
         confidence=STUDY.config["confidence"],
@@ -350,8 +344,8 @@ rule tabulate_all_pairs:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory_of("tabulate_all_pairs"),
+        runtime=minutes_of("tabulate_all_pairs"),
         disk_mb=10,
     params:
         code=script_digest("tabulate_all_pairs.py"),
@@ -378,8 +372,8 @@ rule tabulate_permutations:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory_of("tabulate_permutations"),
+        runtime=minutes_of("tabulate_permutations"),
         disk_mb=10,
     params:
         code=script_digest("tabulate_permutations.py"),
@@ -408,8 +402,8 @@ rule compare_models:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory_of("compare_models"),
+        runtime=minutes_of("compare_models"),
         disk_mb=10,
     params:
         families=STUDY.comparisons,
@@ -439,8 +433,8 @@ rule tabulate_released_statistics:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory_of("tabulate_released_statistics"),
+        runtime=minutes_of("tabulate_released_statistics"),
         disk_mb=10,
     params:
         confidence=STUDY.config["confidence"],

@@ -26,8 +26,9 @@ rule prepare_captions:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * captions_memory_mb(input.size_mb),
-        runtime=lambda wildcards, attempt: attempt * 15,
+        * (SNAKEMAKE_MB + captions_memory_mb(input.size_mb)),
+        runtime=lambda wildcards, input, attempt: attempt
+        * (15 + int(input.size_mb / 100)),
         disk_mb=lambda wildcards, input: 10 + int(input.size_mb * 0.2),
     params:
         code=script_digest("prepare_captions.py"),
@@ -63,11 +64,9 @@ rule embed_model:
             else 1
         )
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * embedding_memory_mb(input.size_mb),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (15 + int(6 * input.size_mb)),
-        disk_mb=lambda wildcards, input: 100 + int(60 * input.size_mb),
+        mem_mb=lambda wildcards, attempt: attempt * embedding_mb(STUDY, wildcards.model),
+        runtime=embedding_runtime,
+        disk_mb=embedding_disk_mb,
     params:
         model=lambda wildcards: {
             key: STUDY.model_row(wildcards.model)[key] for key in ("model", "builder")
@@ -107,8 +106,8 @@ rule check_sentinel:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory_of("check_sentinel"),
+        runtime=minutes_of("check_sentinel"),
         disk_mb=1,
     params:
         code=script_digest("check_sentinel.py"),
