@@ -27,6 +27,7 @@ GROUPS = {
     "models": ("embed_model", "compute_model_rdm", "check_sentinel"),
     "tables": (
         "tabulate_data_quality",
+        "bootstrap_rois",
         "compare_roi_rdms",
         "estimate_roi_ceilings",
         "tabulate_ceilings",
@@ -55,6 +56,9 @@ sessions are one (`extraction_block`), and for sentence encoders, each of which 
 needs another job of the group outside of it."""
 
 GROUP_OF = {rule: group for group, rules in GROUPS.items() for rule in rules}
+
+EMBEDDING_CORES = 4
+"""Cores of a job of a cluster that embeds captions by a sentence encoder (``set-threads`` in profiles/slurm/profile.yaml)."""
 
 SETS_PER_JOB = 10
 """Image sets that one searchlight job scores: the betas of 10 sets of 100 images in 220,000 voxels take 0.9 GB."""

@@ -3,6 +3,7 @@
 import re
 import time
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,9 @@ import yaml
 from running import ROOT, TINY, run_snakemake
 
 from capcortex import costs
-from capcortex.plan import jobs_left
+from capcortex.config import load_study
+from capcortex.config_files import merge_layers, read_layers
+from capcortex.plan import cluster_jobs, jobs_left, outputs_of, sizes_of
 
 RULE_FILES = sorted((ROOT / "workflow/rules").glob("*.smk"))
 FETCHING = ROOT / "workflow/rules/fetch.smk"
@@ -171,6 +174,37 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
     ]
     once += ["plot_roi_rsa", "plot_model_comparisons", "plot_rdms", "plot_captions", "plot_data_quality"]
     assert jobs_left(done.stdout + done.stderr) == expected | dict.fromkeys(once, 1)
+
+
+def test_jobs_of_a_cluster_are_hundreds_of_minutes_and_as_many_as_planned(tmp_path: Path) -> None:
+    """Counted from Snakemake's own groups, and from the plan, which knows the table of groups alone."""
+    nsd = ROOT / "config/nsd.yaml"
+    done = run_snakemake(tmp_path, "--dry-run", "--profile", str(ROOT / "profiles/slurm"), config=nsd)
+    assert done.returncode == 0, done.stderr[-3000:]
+    text = done.stdout + done.stderr
+    groups = re.findall(r"Group job (\w+) \(.*\n((?:(?: .*)?\n)+)", text)
+    grouped = sum(len(re.findall(r"^    Job \d+: ", steps, re.M)) for _, steps in groups)
+    planned = {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", text, re.M)}
+    local = sum(n for rule, n in planned.items() if "localrule: True" in WORKING_RULES.get(rule, ""))
+    alone = planned.pop("total") - grouped - local - 1
+    study = load_study(merge_layers(read_layers([ROOT / "config.yaml", nsd])), ROOT, [ROOT / "config.yaml", nsd])
+    summary = run_snakemake(tmp_path, "--summary", config=nsd).stdout
+    subjects = [sizes_of(study, name) for name in study.subject_names]
+    jobs = cluster_jobs(study, subjects, jobs_left(text), outputs_of(summary))
+    seconds = [each for of_name in jobs.values() for each in of_name.seconds]
+    print(len(seconds), "jobs of", min(seconds), "to", max(seconds), "seconds")
+    assert len(groups) + alone == len(seconds)
+    assert sum(each.n_steps for each in jobs.values()) == grouped + alone
+    assert 100 <= len(seconds) < 300
+    # About a minute, and four hours; sessions of half of the subjects do not fill their last block.
+    assert min(seconds) > 30
+    assert max(seconds) < 4 * 3600
+    # Sessions of one block, and no others, are extracted together.
+    sessions = Counter(
+        name for name, steps in groups if name.startswith("extraction") for _ in re.findall(r"Job \d+: ", steps)
+    )
+    assert set(sessions.values()) <= {2 * 4, 2 * 5}
+    assert sum(sessions.values()) == 2 * 284
 
 
 def make_empty_nsd(root: Path) -> None:

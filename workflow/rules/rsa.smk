@@ -125,6 +125,8 @@ rule bootstrap_rois:
         "logs/bootstrap_rois/space-{space}.log",
     benchmark:
         "benchmarks/bootstrap_rois/space-{space}.tsv"
+    group:
+        GROUP_OF["bootstrap_rois"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
