@@ -106,6 +106,12 @@ def minutes_of(rule):
     )
 
 
+def made_brain_disk_mb(subject, *, twins):
+    """float32 on the surface and int16 in the volume, which is larger; twins as large again; the planted brain."""
+    values = n_trials_of(subject) * n_vertices(STUDY)
+    return 50 + (12 if twins else 6) * values // 2**20
+
+
 def table_disk_mb(n_rows):
     """A row of a table has less than 250 bytes."""
     return 10 + n_rows // 4000
