@@ -7,7 +7,10 @@ BIN := .venv/bin
 CONFIG ?=
 # Jobs that run at once ask for no more memory than this together (Linux: what the machine has).
 MEMORY_MB ?= $(shell awk '/^MemTotal/ {print int($$2 / 1024)}' /proc/meminfo 2>/dev/null)
-SNAKEMAKE := $(BIN)/snakemake --profile profiles/default $(if $(MEMORY_MB),--resources mem_mb=$(MEMORY_MB)) --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+# make study PROFILE=profiles/slurm runs on a cluster, whose jobs are not bound by this machine.
+PROFILE ?= profiles/default
+BOUNDS := $(if $(MEMORY_MB),--resources mem_mb=$(MEMORY_MB)) --cores $(CORES)
+SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE) $(if $(filter profiles/default,$(PROFILE)),$(BOUNDS)) $(if $(CONFIG),--configfile $(CONFIG))
 
 .PHONY: study check-config plan test test-slow test-slurm lint format bench subjects slurm unlock clean
 
