@@ -707,7 +707,7 @@ def cluster_jobs(
         What the study makes: which sessions and which models are left.
     """
     found = costs_of(study, subjects)
-    mean = {rule: cost.seconds / cost.n_jobs for rule, cost in found.items()}
+    mean = {rule: found[rule].seconds / found[rule].n_jobs for rule in left if rule in found}
     jobs: dict[str, ClusterJobs] = {}
 
     def add(name: str, seconds: Iterable[float], n_steps: int, rules: Iterable[str]) -> None:

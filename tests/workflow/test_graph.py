@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+import yte
 from running import ROOT, TINY, run_snakemake
 
 from capcortex import costs
@@ -79,6 +80,26 @@ def test_the_profile_names_rules_and_groups_that_are_there() -> None:
     local = {name for name, text in WORKING_RULES.items() if re.search(r"localrule: +True", text)}
     exempt = set(re.findall(r"^  (\w+):\n    at_once_in_group: 0", blocks["set-resources"], re.M))
     assert exempt == local
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"SBATCH_ACCOUNT": "vision"}, {"SBATCH_ACCOUNT": "17", "SBATCH_PARTITION": "gpu"}]
+)
+def test_account_and_partition_come_from_the_environment(given: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SBATCH_ACCOUNT", "SBATCH_PARTITION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    asked = yte.process_yaml((ROOT / "profiles/slurm/profile.yaml").read_text(), require_use_yte=True)[
+        "default-resources"
+    ]
+    expected = {name.lower().replace("sbatch", "slurm"): value for name, value in given.items()}
+    assert asked == expected | {"at_once_in_group": 1}
+
+
+def test_the_default_profile_leaves_resources_to_its_users() -> None:
+    kept = yaml.safe_load((ROOT / "profiles/default/profile.yaml").read_text())
+    assert set(kept) == {"rerun-incomplete", "rerun-triggers"}
 
 
 @pytest.mark.parametrize("config", [None, TINY, ROOT / "config/nsd.yaml"], ids=["default", "tiny", "nsd"])

@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from comparing import largest_difference, require_equal_runs
 from private_slurm import ACCOUNT, NODES, PARTITION, PrivateSlurm, wait_until
 from running import TINY, copy_study
+
+from capcortex.orphans import running_jobs
 
 # Long enough for the few jobs of a test, also on a machine that does other things.
 PATIENCE_S = 420
@@ -70,6 +73,19 @@ class Run:
             for number in sorted(jobs, key=int)
             if number not in self.before and what in jobs[number].comment
         ]
+
+    def held(self) -> str:
+        """Wait until a script is at work, stop it there, and return the number of its job."""
+        found: list[psutil.Process] = []
+
+        def there() -> bool:
+            assert self.process.poll() is None, self.output()[-3000:]
+            found[:] = running_jobs(self.folder)
+            return bool(found)
+
+        wait_until(there, "a script at work", PATIENCE_S)
+        found[0].suspend()
+        return found[0].environ()["SLURM_JOB_ID"]
 
     def running(self, rule: str, at_least: int = 1) -> list[tuple[str, str, str]]:
         """Wait until so many jobs of a rule run, and return number, node and comment of each; accounting has no comment yet."""
@@ -177,19 +193,21 @@ def test_a_job_above_its_memory_gets_more(slurm: PrivateSlurm, study: Path, tiny
 
 def test_a_job_above_its_time_gets_more(slurm: PrivateSlurm, study: Path, tiny_study: Path) -> None:
     with run(slurm, study, *targets(study)) as snakemake:
-        number, _, comment = snakemake.running("compute_roi_rdm")[0]
-        slurm.let_time_run_out(number)
+        held = snakemake.held()
+        slurm.let_time_run_out(held)
         assert snakemake.wait() == 0
     require_regions(study, tiny_study)
-    assert ends(snakemake.jobs())[comment] == ["TIMEOUT", "COMPLETED"]
-    again = [job for job in snakemake.jobs() if job.comment == comment][1]
-    asked = {
-        number: int(slurm.run("sacct", "-X", "--noheader", "--jobs", number, "--format=TimelimitRaw"))
-        for number in (again.number, *(job.number for job in snakemake.jobs() if job.comment != comment))
+    jobs = snakemake.jobs()
+    comment = next(job.comment for job in jobs if job.number == held)
+    assert ends(jobs)[comment] == ["TIMEOUT", "COMPLETED"]
+    minutes = {
+        job.number: int(slurm.run("sacct", "-X", "--noheader", "--jobs", job.number, "--format=TimelimitRaw"))
+        for job in jobs
+        if job.number != held
     }
-    once = min(asked.values())
-    assert asked.pop(again.number) == 2 * once
-    assert set(asked.values()) == {once}
+    again = next(job.number for job in jobs if job.comment == comment and job.state == "COMPLETED")
+    once = min(minutes.values())
+    assert minutes == dict.fromkeys(minutes, once) | {again: 2 * once}
 
 
 def test_jobs_of_a_node_that_is_set_down_run_on_the_other(
