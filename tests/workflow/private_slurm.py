@@ -149,11 +149,7 @@ class PrivateSlurm:
         """Let a node vanish with all that runs on it: the controller finds out by itself, after SlurmdTimeout."""
         self.daemons[node].kill()
         self.daemons[node].wait()
-        log = self.folder / f"log/{node}.log"
-        # First those that would tell the controller how the job ended.
-        kill([process for process in psutil.process_iter() if log in files_of(process)])
-        of_node = {"SLURM_CONF": str(self.conf), "SLURMD_NODENAME": node}.items()
-        kill([process for process in psutil.process_iter() if of_node <= environment_of(process).items()])
+        kill(holders(self.folder / f"log/{node}.log"))
 
     def start_node(self, node: str) -> None:
         self._start(node, "slurmd", "-D", "-f", self.conf, "-N", node)
@@ -365,18 +361,31 @@ def identity(process: psutil.Process) -> tuple[int, float]:
     return process.pid, process.create_time()
 
 
-def environment_of(process: psutil.Process) -> dict[str, str]:
-    try:
-        return process.environ()
-    except psutil.Error:
-        return {}
+def holders(path: Path) -> list[psutil.Process]:
+    """Return the processes that have a file open, or one of a folder, and then what they started.
+
+    The daemon of a step hides its environment, but keeps its node's log open; all that a job runs comes from such a daemon.
+    """
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(Path(file.path).is_relative_to(path) for file in process.open_files()):
+                found.append(process)
+    started = []
+    for process in found:
+        with suppress(psutil.Error):
+            started += process.children(recursive=True)
+    return [*found, *started]
 
 
-def files_of(process: psutil.Process) -> list[Path]:
-    try:
-        return [Path(file.path) for file in process.open_files()]
-    except psutil.Error:
-        return []
+def started_with(conf: Path) -> list[psutil.Process]:
+    """Return the processes that were told of a configuration."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("SLURM_CONF") == str(conf):
+                found.append(process)
+    return found
 
 
 def kill(processes: list[psutil.Process]) -> None:
@@ -395,9 +404,8 @@ def remove(folder: Path) -> None:
     """Remove a SLURM with what runs of it: jobs, or all if its tests were killed."""
     conf = folder / "slurm.conf"
     remove_link(conf)
-    # A step daemon hides its environment, and has its node's log open.
-    kill([process for process in psutil.process_iter() if any(folder in file.parents for file in files_of(process))])
-    kill([process for process in psutil.process_iter() if environment_of(process).get("SLURM_CONF") == str(conf)])
+    kill(holders(folder))
+    kill(started_with(conf))
     shutil.rmtree(folder)
 
 
