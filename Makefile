@@ -9,7 +9,7 @@ CONFIG ?=
 MEMORY_MB ?= $(shell awk '/^MemTotal/ {print int($$2 / 1024)}' /proc/meminfo 2>/dev/null)
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/default $(if $(MEMORY_MB),--resources mem_mb=$(MEMORY_MB)) --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: study check-config plan test test-slow lint format bench subjects slurm unlock clean
+.PHONY: study check-config plan test test-slow test-slurm lint format bench subjects slurm unlock clean
 
 study: .venv/study
 	$(SNAKEMAKE)
@@ -36,6 +36,10 @@ test: .venv/dev
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow
+
+# Tests of the study on a cluster, on a SLURM of their own (make slurm installs it).
+test-slurm: .venv/dev
+	$(BIN)/python -m pytest -m "slurm and not slow"
 
 # What tests of the study on a cluster start for themselves; where it is missing they are skipped. No service is set up.
 slurm:

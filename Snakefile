@@ -24,6 +24,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/cluster.smk"
 include: "workflow/rules/miniature.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/design.smk"

@@ -23,5 +23,11 @@ class Scheduling(LoadScopeScheduling):
         return file if file in WITHOUT_STUDY else f"study {1 + (file in OF_THE_SECOND)}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "slurm" in getattr(item, "fixturenames", ()):
+            item.add_marker("slurm")
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return Scheduling(config, log)

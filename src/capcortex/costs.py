@@ -21,6 +21,45 @@ DOWNLOADS_AT_ONCE = 3
 LIMITS = {"averaging": AVERAGED_AT_ONCE, "downloads": DOWNLOADS_AT_ONCE}
 """Limits of the graph, by the name of the resource that rules ask for."""
 
+GROUPS = {
+    "design": ("check_design", "tabulate_trials", "draw_image_sets", "draw_shared_image_sets"),
+    "extraction": ("extract_surface_session", "extract_volume_session"),
+    "models": ("embed_model", "compute_model_rdm", "check_sentinel"),
+    "tables": (
+        "tabulate_data_quality",
+        "bootstrap_rois",
+        "compare_roi_rdms",
+        "estimate_roi_ceilings",
+        "tabulate_ceilings",
+        "tabulate_roi_rsa",
+        "tabulate_all_pairs",
+        "tabulate_permutations",
+        "compare_models",
+        "tabulate_released_statistics",
+        "plot_roi_rsa",
+        "plot_model_comparisons",
+        "plot_rdms",
+        "plot_captions",
+        "plot_data_quality",
+    ),
+    "maps": (
+        "average_searchlight",
+        "project_searchlight",
+        "compute_group_map",
+        "plot_group_map",
+        "plot_subject_maps",
+    ),
+    "calibration": ("tabulate_calibration", "plot_calibration"),
+}
+"""Rules whose jobs take seconds: on a cluster all of a group are one job, but for extraction, of which blocks of a subject's
+sessions are one (`extraction_block`), and for sentence encoders, each of which is a job of its own. No job of a group needs what
+needs another job of the group outside of it."""
+
+GROUP_OF = {rule: group for group, rules in GROUPS.items() for rule in rules}
+
+EMBEDDING_CORES = 4
+"""Cores of a job of a cluster that embeds captions by a sentence encoder (``set-threads`` in profiles/slurm/profile.yaml)."""
+
 SETS_PER_JOB = 10
 """Image sets that one searchlight job scores: the betas of 10 sets of 100 images in 220,000 voxels take 0.9 GB."""
 
@@ -84,6 +123,16 @@ DRAWN_VERTEX_SECONDS = 30e-6
 
 SENTENCE_SECONDS = {"all-MiniLM-L6-v2": 2 / 450, "all-mpnet-base-v2": 2 / 79}
 """Core seconds of a sentence: 450 and 79 a second on two cores."""
+
+
+def extraction_block(session: int, n_sessions: int) -> int:
+    """Return the number, from 1, of the block of a subject's sessions that one job of a cluster extracts in both spaces.
+
+    Blocks are of about the same size, at most ``RAW_SESSIONS``, and follow each other: a session whose raw betas are fetched
+    when another is extracted is never in that one's block.
+    """
+    n_blocks = -(-n_sessions // RAW_SESSIONS)
+    return (session - 1) * n_blocks // n_sessions + 1
 
 
 def comparison_seconds(measure: str, image_set_size: int) -> float:

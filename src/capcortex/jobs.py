@@ -43,8 +43,8 @@ def job(snakemake: Any) -> Iterator[None]:
 
     An input that another job of the study made must be as that job left it. A failure is written to the log with its traceback;
     the terminal gets one line with the cause and the log's name, which is the log's last line too unless another attempt may
-    help (see `refusal`), and the process ends with status 1. A job that is told to end (SIGTERM, as from a cluster's time limit) removes what it has half written. A crash of a compiled library leaves its
-    traceback in the log too.
+    help (see `refusal`), and the process ends with status 1. A job that is told to end (SIGTERM, as from a cluster's time limit)
+    removes what it has half written. A crash of a compiled library leaves its traceback in the log too.
 
     Parameters
     ----------

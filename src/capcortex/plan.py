@@ -683,6 +683,93 @@ def describe_jobs(study: Study, subjects: Sequence[Sizes], left: Mapping[str, in
     return lines
 
 
+@dataclass
+class ClusterJobs:
+    """Jobs of one name that a cluster gets: the seconds of each, their steps together, and the memory of the largest in MB."""
+
+    seconds: list[float]
+    n_steps: int
+    memory_mb: int
+
+
+def cluster_jobs(
+    study: Study, subjects: Sequence[Sizes], left: Mapping[str, int], outputs: Iterable[Output]
+) -> dict[str, ClusterJobs]:
+    """Count the jobs that profiles/slurm submits, by their rule or group, without those that fetch.
+
+    Parameters
+    ----------
+    study, subjects
+        The study and the numbers of its subjects.
+    left
+        Number of jobs of each rule, from `jobs_left`.
+    outputs
+        What the study makes: which sessions and which models are left.
+    """
+    found = costs_of(study, subjects)
+    mean = {rule: found[rule].seconds / found[rule].n_jobs for rule in left if rule in found}
+    jobs: dict[str, ClusterJobs] = {}
+
+    def add(name: str, seconds: Iterable[float], n_steps: int, rules: Iterable[str]) -> None:
+        jobs[name] = ClusterJobs(list(seconds), n_steps, max(found[rule].memory_mb for rule in rules))
+
+    paths = {rule: [output.path for output in outputs if output.rule == rule and output.left] for rule in left}
+    embedded = [Path(path).stem for path in paths.get("embed_model", [])]
+    encoded = [model for model in embedded if study.encoder_row(model) is not None]
+    for group, rules in costs.GROUPS.items():
+        here = [rule for rule in rules if rule in left]
+        if group == "extraction" and here:
+            blocks: dict[tuple[str, int], float] = {}
+            for rule in here:
+                for path in paths[rule]:
+                    subject, session, _ = Path(path).stem.split("_", 2)
+                    n_sessions = study.subject_row(subject)["sessions"]
+                    block = subject, costs.extraction_block(int(session.removeprefix("session-")), n_sessions)
+                    blocks[block] = blocks.get(block, 0) + mean[rule]
+            add(group, blocks.values(), sum(left[rule] for rule in here), here)
+        elif here:
+            n_steps = {rule: left[rule] for rule in here}
+            if "embed_model" in here:
+                n_steps["embed_model"] -= len(encoded)
+            seconds = sum(
+                n * (costs.JOB_SECONDS if rule == "embed_model" else mean[rule]) for rule, n in n_steps.items()
+            )
+            if sum(n_steps.values()):
+                add(group, [seconds], sum(n_steps.values()), here)
+    if encoded:
+        cores = costs.EMBEDDING_CORES
+        add(
+            "embed_model",
+            [_embedding_seconds(study, model) / cores for model in encoded],
+            len(encoded),
+            ["embed_model"],
+        )
+    for rule in left:
+        if rule not in costs.GROUP_OF and rule in found and rule != "check_acceptance":
+            n, cost = left[rule], found[rule]
+            add(rule, [mean[rule]] * (n - 1) + [cost.longest if n > 1 else mean[rule]], n, [rule])
+    return jobs
+
+
+def describe_cluster_jobs(jobs: Mapping[str, ClusterJobs], left: Mapping[str, int]) -> list[str]:
+    """Say which jobs a cluster gets."""
+    if not jobs:
+        return []
+    rows = []
+    for name, each in jobs.items():
+        shortest, longest = (f"{second / 60:.1f}" for second in (min(each.seconds), max(each.seconds)))
+        minutes = shortest if shortest == longest else f"{shortest} to {longest}"
+        rows.append([name, f"{len(each.seconds):,}", f"{each.n_steps:,}", f"{each.memory_mb:,}", minutes])
+    n_jobs, n_steps = sum(len(each.seconds) for each in jobs.values()), sum(each.n_steps for each in jobs.values())
+    every = [second / 60 for each in jobs.values() for second in each.seconds]
+    rows.append(["all", f"{n_jobs:,}", f"{n_steps:,}", "", f"{min(every):.1f} to {max(every):.1f}"])
+    return [
+        *table(["on a cluster (profiles/slurm)", "jobs", "steps", "MB", "minutes"], rows),
+        f"{sum(left.values()) - n_steps:,} more steps, which fetch, run where Snakemake does. embed_model: on "
+        f"{costs.EMBEDDING_CORES} cores.",
+    ]
+
+
 def gb(size: float) -> str:
     """Bytes as GB (10^9) with one decimal, small ones with three."""
     return f"{size / GB:,.1f}" if size >= 0.05 * GB or not size else f"{size / GB:.3f}"
@@ -720,8 +807,9 @@ def describe(study: Study, dry_run: str) -> str:
         describe_files(study, outputs, fetched),
         describe_disk(study, subjects, fetched),
         describe_jobs(study, subjects, left),
+        describe_cluster_jobs(cluster_jobs(study, subjects, left, outputs), left),
     ]
-    return "\n\n".join("\n".join(part) for part in parts)
+    return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def main(overlays: Sequence[str]) -> int:

@@ -9,6 +9,8 @@ import signal
 
 import pytest
 
+from capcortex.jobs import refusal
+
 JOB = """
 import sys
 from pathlib import Path
@@ -29,6 +31,9 @@ with job(snakemake):
 """
 
 
+WRITE = 'Path("out.txt").write_text("output")'
+
+
 @pytest.fixture
 def run_job(tmp_path, run_python, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -43,9 +48,6 @@ def run_job(tmp_path, run_python, monkeypatch):
     return run
 
 
-WRITE = 'Path("out.txt").write_text("output")'
-
-
 def test_failure_is_logged_with_traceback_and_told_in_one_line(run_job, tmp_path):
     result = run_job("def deep():", "    raise ValueError('id73k 7 is missing')", "deep()")
     assert result.returncode == 1
@@ -56,6 +58,49 @@ def test_failure_is_logged_with_traceback_and_told_in_one_line(run_job, tmp_path
     assert "in deep" in log
     assert "ValueError: id73k 7 is missing" in log
     assert not (tmp_path / "record").exists()
+
+
+LOG = "logs/deep/job.log"
+
+
+def test_what_a_job_refuses_is_known_from_its_log(run_job, tmp_path):
+    result = run_job("raise ValueError('id73k 7 is missing,\\n expected all')")
+    told = "average_repeats: ValueError: id73k 7 is missing, expected all (log: logs/deep/job.log)"
+    assert result.stderr == f"{told}\n"
+    assert refusal(LOG, since=0) == told
+    changed = (tmp_path / LOG).stat().st_mtime
+    assert refusal(LOG, since=changed) == told
+    assert refusal(LOG, since=changed + 1) is None, "of an earlier run"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise MemoryError('no room for an array')",
+        "raise OSError(errno.EIO, 'a disk that fails')",
+        "raise OSError(errno.ESTALE, 'a file system that was away')",
+        "os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)",
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        WRITE,
+    ],
+)
+def test_a_job_that_may_succeed_again_or_has_succeeded_refuses_nothing(run_job, body):
+    run_job("import errno, os, signal, time", body)
+    assert refusal(LOG, since=0) is None
+
+
+@pytest.mark.parametrize("body", ["raise OSError(errno.ENOSPC, 'no room')", "raise FileNotFoundError('in.txt')"])
+def test_errors_of_the_system_that_stay_are_refusals(run_job, body):
+    run_job("import errno", body)
+    assert "average_repeats: " in refusal(LOG, since=0)
+
+
+def test_no_log_is_no_refusal(tmp_path):
+    assert refusal(tmp_path / "none.log", since=0) is None
+    (tmp_path / "empty.log").touch()
+    assert refusal(tmp_path / "empty.log", since=0) is None
+    (tmp_path / "other.log").write_bytes(b"\xff CRITICAL root: \n")
+    assert refusal(tmp_path / "other.log", since=0) is None
 
 
 def test_message_of_several_lines_is_told_in_one(run_job):

@@ -850,6 +850,7 @@ def test_scripts_go_from_files_to_features(tmp_path, direct):
             features=tmp_path / f"{builder}.nc",
             model={"model": builder, "builder": builder, "path": pd.NA},
             encoder=encoder,
+            encoder_record=None,
             seed=1,
             cache=tmp_path / "cache",
         )

@@ -430,11 +430,13 @@ def remove_left_over() -> None:
 
 
 @pytest.fixture(scope="session")
-def slurm() -> Iterator[PrivateSlurm]:
+def slurm(request: pytest.FixtureRequest) -> Iterator[PrivateSlurm]:
     """A SLURM of two nodes, for all tests of a process."""
     if os.geteuid() == 0:
         remove_left_over()
     reason = why_not()
+    if not reason and request.config.option.markexpr == "not slow":
+        reason = "tests on a real SLURM have a run of their own: make test-slurm (pytest -m slurm)"
     if reason:
         pytest.skip(reason)
     # Not in pytest's folder: too long for sockets.

@@ -3,15 +3,19 @@
 import re
 import time
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+import yte
 from running import ROOT, TINY, run_snakemake
 
 from capcortex import costs
-from capcortex.plan import jobs_left
+from capcortex.config import load_study
+from capcortex.config_files import merge_layers, read_layers
+from capcortex.plan import cluster_jobs, jobs_left, outputs_of, sizes_of
 
 RULE_FILES = sorted((ROOT / "workflow/rules").glob("*.smk"))
 FETCHING = ROOT / "workflow/rules/fetch.smk"
@@ -47,6 +51,11 @@ def test_rule_states_what_it_needs_and_shares_its_name_with_script_log_and_bench
     assert f"scripts/{name}.py" in text
     assert f"logs/{name}/" in text
     assert f"benchmarks/{name}/" in text
+    group = re.search(r"^ +group:\n +(.+)", text, re.M)
+    by_wildcards = {f"extract_{kind}_session": "extraction_group" for kind in ("surface", "volume")}
+    by_wildcards["embed_model"] = "embedding_group"
+    named = by_wildcards.get(name, f'GROUP_OF["{name}"]')
+    assert (group[1] if group else None) == (named if name in costs.GROUP_OF else None)
     # What was fetched, or found true of it, does not change with the code.
     assert (f'script_digest("{name}.py")' in text) == (name not in rules_of(FETCHING))
     for word in ("threads:", "mem_mb", "runtime", "disk_mb", "message:", "conda:", "provenance="):
@@ -67,11 +76,30 @@ def test_the_profile_names_rules_and_groups_that_are_there() -> None:
     rules = {name for key in ("set-threads", "set-resources") for name in re.findall(r"^#?  (\w+):", blocks[key], re.M)}
     assert rules <= set(WORKING_RULES), rules - set(WORKING_RULES)
     groups = set(re.findall(r"^  (\w+):", blocks["group-components"], re.M))
-    named = {group for text in WORKING_RULES.values() for group in re.findall(r"^ +group:\n +\"(\w+)\"", text, re.M)}
-    assert groups == named | {"extraction"}
+    assert groups == set(costs.GROUPS)
     local = {name for name, text in WORKING_RULES.items() if re.search(r"localrule: +True", text)}
     exempt = set(re.findall(r"^  (\w+):\n    at_once_in_group: 0", blocks["set-resources"], re.M))
     assert exempt == local
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"SBATCH_ACCOUNT": "vision"}, {"SBATCH_ACCOUNT": "17", "SBATCH_PARTITION": "gpu"}]
+)
+def test_account_and_partition_come_from_the_environment(given: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SBATCH_ACCOUNT", "SBATCH_PARTITION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    asked = yte.process_yaml((ROOT / "profiles/slurm/profile.yaml").read_text(), require_use_yte=True)[
+        "default-resources"
+    ]
+    expected = {name.lower().replace("sbatch", "slurm"): value for name, value in given.items()}
+    assert asked == expected | {"at_once_in_group": 1}
+
+
+def test_the_default_profile_leaves_resources_to_its_users() -> None:
+    kept = yaml.safe_load((ROOT / "profiles/default/profile.yaml").read_text())
+    assert set(kept) == {"rerun-incomplete", "rerun-triggers"}
 
 
 @pytest.mark.parametrize("config", [None, TINY, ROOT / "config/nsd.yaml"], ids=["default", "tiny", "nsd"])
@@ -167,6 +195,37 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
     ]
     once += ["plot_roi_rsa", "plot_model_comparisons", "plot_rdms", "plot_captions", "plot_data_quality"]
     assert jobs_left(done.stdout + done.stderr) == expected | dict.fromkeys(once, 1)
+
+
+def test_jobs_of_a_cluster_are_hundreds_of_minutes_and_as_many_as_planned(tmp_path: Path) -> None:
+    """Counted from Snakemake's own groups, and from the plan, which knows the table of groups alone."""
+    nsd = ROOT / "config/nsd.yaml"
+    done = run_snakemake(tmp_path, "--dry-run", "--profile", str(ROOT / "profiles/slurm"), config=nsd)
+    assert done.returncode == 0, done.stderr[-3000:]
+    text = done.stdout + done.stderr
+    groups = re.findall(r"Group job (\w+) \(.*\n((?:(?: .*)?\n)+)", text)
+    grouped = sum(len(re.findall(r"^    Job \d+: ", steps, re.M)) for _, steps in groups)
+    planned = {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", text, re.M)}
+    local = sum(n for rule, n in planned.items() if "localrule: True" in WORKING_RULES.get(rule, ""))
+    alone = planned.pop("total") - grouped - local - 1
+    study = load_study(merge_layers(read_layers([ROOT / "config.yaml", nsd])), ROOT, [ROOT / "config.yaml", nsd])
+    summary = run_snakemake(tmp_path, "--summary", config=nsd).stdout
+    subjects = [sizes_of(study, name) for name in study.subject_names]
+    jobs = cluster_jobs(study, subjects, jobs_left(text), outputs_of(summary))
+    seconds = [each for of_name in jobs.values() for each in of_name.seconds]
+    print(len(seconds), "jobs of", min(seconds), "to", max(seconds), "seconds")
+    assert len(groups) + alone == len(seconds)
+    assert sum(each.n_steps for each in jobs.values()) == grouped + alone
+    assert 100 <= len(seconds) < 300
+    # About a minute, and four hours; sessions of half of the subjects do not fill their last block.
+    assert min(seconds) > 30
+    assert max(seconds) < 4 * 3600
+    # Sessions of one block, and no others, are extracted together.
+    sessions = Counter(
+        name for name, steps in groups if name.startswith("extraction") for _ in re.findall(r"Job \d+: ", steps)
+    )
+    assert set(sessions.values()) <= {2 * 4, 2 * 5}
+    assert sum(sessions.values()) == 2 * 284
 
 
 def make_empty_nsd(root: Path) -> None:

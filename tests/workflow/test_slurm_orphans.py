@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -26,7 +28,7 @@ rule all:
 rule write:
     output: "{name}.txt"
     resources: mem_mb=1000, runtime=5
-    shell: "echo {wildcards.name} begins >> told; sleep $(cat seconds); echo {wildcards.name} > {output}"
+    shell: "echo {wildcards.name} >> begun; until test -e go; do sleep 0.1; done; echo {wildcards.name} > {output}"
 """
 
 
@@ -149,32 +151,45 @@ def test_where_there_is_no_slurm_none_is_missed(slurm: PrivateSlurm, study: Path
     slurm.cancel()
 
 
-def test_a_killed_run_on_the_cluster_is_unlocked_and_resumed(slurm: PrivateSlurm, study: Path) -> None:
-    """With a real Snakemake: while it lives its jobs stay, and none writes when the next run begins."""
-    (study / "Snakefile").write_text(SNAKEFILE)
-    (study / "seconds").write_text("600")
-    words = [sys.executable, "-m", "snakemake"]
-    cluster = ["--executor", "slurm", "--jobs", "2", "--slurm-jobname-prefix", JOB_NAME_PREFIX]
-    cluster += ["--default-resources", f"slurm_account={ACCOUNT}", f"slurm_partition={PARTITION}"]
-    told = study / "told"
-    first = subprocess.Popen([*words, *cluster], cwd=study, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+CLUSTER = ["--executor", "slurm", "--jobs", "2", "--slurm-jobname-prefix", JOB_NAME_PREFIX, "--default-resources"]
+CLUSTER += [f"slurm_account={ACCOUNT}", f"slurm_partition={PARTITION}"]
+
+
+@contextmanager
+def run_that_is_killed(study: Path) -> Iterator[int]:
+    """Snakemake, by its number, with two jobs that run on the cluster; it is killed when the block is left."""
+    words = [*SNAKEMAKE, *CLUSTER, "--rerun-incomplete"]
+    snakemake = subprocess.Popen(words, cwd=study, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    begun = study / "begun"
+    begun.write_text("")
     try:
-        wait_until(lambda: told.exists() and len(told.read_text().splitlines()) == 2, "two jobs")
+        wait_until(lambda: sorted(begun.read_text().split()) == ["a", "b"], "two jobs")
+        yield snakemake.pid
+    finally:
+        snakemake.kill()
+        snakemake.wait()
+
+
+def test_jobs_of_a_killed_run_are_cancelled_or_come_to_their_end(slurm: PrivateSlurm, study: Path) -> None:
+    """With a real Snakemake: none writes when the lock goes, and what was awaited is not made again."""
+    (study / "Snakefile").write_text(SNAKEFILE)
+    with run_that_is_killed(study) as number:
         # Each of its jobs runs Snakemake too, here on the same machine.
-        assert [process.pid for process in running_snakemakes(study)] == [first.pid]
+        assert [process.pid for process in running_snakemakes(study)] == [number]
         assert "Snakemake is running" in run_orphans(study).stderr
         assert len(queued_jobs(study)) == 2
-    finally:
-        first.kill()
-        first.wait()
     assert len(queued_jobs(study)) == 2
     done = run_orphans(study)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Cancelled the jobs")
     assert queued_jobs(study) == []
-    (study / "seconds").write_text("0")
-    subprocess.run([*words, "--unlock"], cwd=study, check=True, capture_output=True)
-    again = [*words, "--cores", "2", "--rerun-incomplete"]
-    subprocess.run(again, cwd=study, check=True, capture_output=True)
-    assert sorted(told.read_text().splitlines()) == ["a begins", "a begins", "b begins", "b begins"]
+    subprocess.run([*SNAKEMAKE, "--unlock"], cwd=study, check=True, capture_output=True)
+    with run_that_is_killed(study):
+        pass
+    (study / "go").touch()
+    assert run_orphans(study, "--await").returncode == 0
     assert [(study / f"{name}.txt").read_text() for name in "ab"] == ["a\n", "b\n"]
+    subprocess.run([*SNAKEMAKE, "--unlock"], cwd=study, check=True, capture_output=True)
+    again = subprocess.run([*SNAKEMAKE, "--dry-run"], cwd=study, capture_output=True, text=True, check=True)
+    assert "Nothing to be done" in again.stdout + again.stderr

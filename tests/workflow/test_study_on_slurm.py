@@ -71,16 +71,17 @@ class Run:
             if number not in self.before and what in jobs[number].comment
         ]
 
-    def running(self, what: str, at_least: int = 1) -> list:
-        """Wait until so many jobs of a rule run, and return them."""
-        found: list = []
+    def running(self, rule: str, at_least: int = 1) -> list[tuple[str, str, str]]:
+        """Wait until so many jobs of a rule run, and return number, node and comment of each; accounting has no comment yet."""
+        found: list[tuple[str, str, str]] = []
 
         def there() -> bool:
             assert self.process.poll() is None, self.output()[-3000:]
-            found[:] = [job for job in self.jobs(what) if job.state == "RUNNING"]
+            lines = self.slurm.run("squeue", "--noheader", "--states=RUNNING", "--format=%i\t%N\t%k").splitlines()
+            found[:] = [job for line in lines if rule in (job := tuple(line.strip().split("\t")))[2]]
             return len(found) >= at_least
 
-        wait_until(there, f"{at_least} running {what}", PATIENCE_S)
+        wait_until(there, f"{at_least} running {rule}", PATIENCE_S)
         return found
 
 
@@ -157,7 +158,7 @@ def copy_code_of(study: Path, folder: Path) -> None:
 def test_jobs_that_are_cancelled_are_tried_again(slurm: PrivateSlurm, study: Path, tiny_study: Path) -> None:
     with run(slurm, study, *targets(study)) as snakemake:
         first = snakemake.running("compute_roi_rdm", at_least=2)[:2]
-        slurm.cancel(*(job.number for job in first))
+        slurm.cancel(*(number for number, _, _ in first))
         assert snakemake.wait() == 0
     require_regions(study, tiny_study)
     ended = ends(snakemake.jobs())
@@ -176,15 +177,15 @@ def test_a_job_above_its_memory_gets_more(slurm: PrivateSlurm, study: Path, tiny
 
 def test_a_job_above_its_time_gets_more(slurm: PrivateSlurm, study: Path, tiny_study: Path) -> None:
     with run(slurm, study, *targets(study)) as snakemake:
-        first = snakemake.running("compute_roi_rdm")[0]
-        slurm.let_time_run_out(first.number)
+        number, _, comment = snakemake.running("compute_roi_rdm")[0]
+        slurm.let_time_run_out(number)
         assert snakemake.wait() == 0
     require_regions(study, tiny_study)
-    assert ends(snakemake.jobs())[first.comment] == ["TIMEOUT", "COMPLETED"]
-    again = [job for job in snakemake.jobs() if job.comment == first.comment][1]
+    assert ends(snakemake.jobs())[comment] == ["TIMEOUT", "COMPLETED"]
+    again = [job for job in snakemake.jobs() if job.comment == comment][1]
     asked = {
         number: int(slurm.run("sacct", "-X", "--noheader", "--jobs", number, "--format=TimelimitRaw"))
-        for number in (again.number, *(job.number for job in snakemake.jobs() if job.comment != first.comment))
+        for number in (again.number, *(job.number for job in snakemake.jobs() if job.comment != comment))
     }
     once = min(asked.values())
     assert asked.pop(again.number) == 2 * once
@@ -195,15 +196,15 @@ def test_jobs_of_a_node_that_is_set_down_run_on_the_other(
     breakable_slurm: PrivateSlurm, study: Path, tiny_study: Path
 ) -> None:
     with run(breakable_slurm, study, *targets(study)) as snakemake:
-        lost = snakemake.running("compute_roi_rdm")[0]
-        breakable_slurm.set_down(lost.node)
+        _, node, comment = snakemake.running("compute_roi_rdm")[0]
+        breakable_slurm.set_down(node)
         assert snakemake.wait() == 0
     require_regions(study, tiny_study)
     ended = ends(snakemake.jobs())
-    assert ended[lost.comment] == ["NODE_FAIL", "COMPLETED"]
+    assert ended[comment] == ["NODE_FAIL", "COMPLETED"]
     assert all(states[-1] == "COMPLETED" and states.count("COMPLETED") == 1 for states in ended.values())
-    again = [job for job in snakemake.jobs() if job.state == "COMPLETED" and job.comment == lost.comment]
-    assert again[0].node != lost.node
+    again = [job for job in snakemake.jobs() if job.state == "COMPLETED" and job.comment == comment]
+    assert again[0].node != node
 
 
 def test_a_controller_of_slurm_that_restarts_changes_nothing(

@@ -131,7 +131,7 @@ rule tabulate_data_quality:
     benchmark:
         "benchmarks/tabulate_data_quality/tabulate_data_quality.tsv"
     group:
-        "tables"
+        GROUP_OF["tabulate_data_quality"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1

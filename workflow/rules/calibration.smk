@@ -48,7 +48,7 @@ rule tabulate_calibration:
     benchmark:
         "benchmarks/tabulate_calibration/tabulate_calibration.tsv"
     group:
-        "calibration"
+        GROUP_OF["tabulate_calibration"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -79,7 +79,7 @@ rule plot_calibration:
     benchmark:
         "benchmarks/plot_calibration/plot_calibration.tsv"
     group:
-        "calibration"
+        GROUP_OF["plot_calibration"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -3,15 +3,12 @@
 import functools
 import math
 import os
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import yaml
 from snakemake.exceptions import WorkflowError
-from snakemake.jobs import GroupJob, Job
-from snakemake.logging import logger
 
 from capcortex.config import (
     load_study,
@@ -53,7 +50,6 @@ from capcortex.digests import code_digest
 from capcortex.fetch.sources import TERMS_NOT_ACCEPTED, read_sources
 from capcortex.files import remove_partial_files
 from capcortex.inference.calibration import SCENARIOS, n_studies
-from capcortex.jobs import refusal
 from capcortex.missing import require_files
 from capcortex.nsd import layout
 from capcortex.nsd.acceptance import facts_of_subject, files_of_facts
@@ -94,36 +90,6 @@ for _resource, _most in LIMITS.items():
     if _resource not in workflow.global_resources:
         workflow.register_resource(_resource, _most)
 
-# On a cluster the jobs of a group come one after another: the profile has every job ask for one of this. Here and not there, because
-# Snakemake hands no such limit on to the cluster's job, inside of which it schedules the group's jobs.
-workflow.register_resource("at_once_in_group", 1)
-
-
-resource_scopes:
-    at_once_in_group="local",
-
-
-RUN_STARTED = time.time()
-
-
-def restart_times(job):
-    """How often Snakemake tries a job again that failed: not at all if the job said that it would fail again.
-
-    Of a job on another machine this is where its message reaches the terminal.
-    """
-    told = [found for path in job.log if (found := refusal(path, RUN_STARTED))]
-    if told and not (workflow.local_exec or job.is_local):
-        logger.error("\n".join(told))
-    return 0 if told else job.rule.restart_times
-
-
-# `retries` knows no difference between a job that was killed and one that refuses its input.
-Job.restart_times = property(restart_times)
-GroupJob.restart_times = property(
-    lambda group: min(job.restart_times for job in group.jobs)
-)
-
-
 # Memory and seconds of jobs that are known before their inputs are made.
 DEMANDS = demands_of(STUDY)
 
@@ -138,6 +104,12 @@ def minutes_of(rule):
     return lambda wildcards, attempt: attempt * (
         10 + math.ceil(DEMANDS[rule].seconds / 30)
     )
+
+
+def made_brain_disk_mb(subject, *, twins):
+    """float32 on the surface and int16 in the volume, which is larger; twins as large again; the planted brain."""
+    values = n_trials_of(subject) * n_vertices(STUDY)
+    return 50 + (12 if twins else 6) * values // 2**20
 
 
 def table_disk_mb(n_rows):
@@ -300,20 +272,6 @@ def fetching_runtime(wildcards, attempt):
 def brain_mask(wildcards):
     """Brain mask of a subject in the volume."""
     return nsd_file(layout.volume_file(wildcards.subject, "brainmask"))
-
-
-def extraction_group(wildcards):
-    """Name of the cluster job that extracts a session, together with those before and after it, on the surface and in the volume.
-
-    Blocks of sessions are such that a session whose raw betas wait for another's extraction is never in the same job.
-    """
-    n_sessions = STUDY.subject_row(wildcards.subject)["sessions"]
-    n_blocks = math.ceil(n_sessions / RAW_SESSIONS)
-    block = (int(wildcards.session) - 1) * n_blocks // n_sessions
-    name = f"extraction_{wildcards.subject}_{block + 1:02d}"
-    # The profile names the group by this.
-    workflow.parent_groupids[name] = "extraction"
-    return name
 
 
 def extracted_sessions(wildcards):
@@ -573,11 +531,6 @@ def fsaverage_surfaces():
         Path(path).exists() for path in paths
     )
     return paths if at_hand else []
-
-
-def embedding_group(wildcards):
-    """Models without a sentence encoder take seconds: one cluster job for all of them. None: a job of its own."""
-    return None if STUDY.encoder_row(wildcards.model) else "models"
 
 
 def encoder_of_model(wildcards):

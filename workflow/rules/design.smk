@@ -26,7 +26,7 @@ rule check_design:
     # ancient(), which can hide other changes (docs/reruns.md).
     priority: 100
     group:
-        "design"
+        GROUP_OF["check_design"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -63,7 +63,7 @@ rule tabulate_trials:
     benchmark:
         "benchmarks/tabulate_trials/{subject}.tsv"
     group:
-        "design"
+        GROUP_OF["tabulate_trials"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -94,7 +94,7 @@ rule draw_image_sets:
     benchmark:
         "benchmarks/draw_image_sets/{subject}.tsv"
     group:
-        "design"
+        GROUP_OF["draw_image_sets"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -126,7 +126,7 @@ rule draw_shared_image_sets:
     benchmark:
         "benchmarks/draw_shared_image_sets/draw_shared_image_sets.tsv"
     group:
-        "design"
+        GROUP_OF["draw_shared_image_sets"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -34,7 +34,7 @@ rule plot_roi_rsa:
     benchmark:
         "benchmarks/plot_roi_rsa/plot_roi_rsa.tsv"
     group:
-        "tables"
+        GROUP_OF["plot_roi_rsa"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -89,7 +89,7 @@ rule plot_model_comparisons:
     benchmark:
         "benchmarks/plot_model_comparisons/plot_model_comparisons.tsv"
     group:
-        "tables"
+        GROUP_OF["plot_model_comparisons"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -141,7 +141,7 @@ rule plot_rdms:
     benchmark:
         "benchmarks/plot_rdms/plot_rdms.tsv"
     group:
-        "tables"
+        GROUP_OF["plot_rdms"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -197,7 +197,7 @@ rule plot_captions:
     benchmark:
         "benchmarks/plot_captions/plot_captions.tsv"
     group:
-        "tables"
+        GROUP_OF["plot_captions"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -246,7 +246,7 @@ rule plot_data_quality:
     benchmark:
         "benchmarks/plot_data_quality/plot_data_quality.tsv"
     group:
-        "tables"
+        GROUP_OF["plot_data_quality"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -66,7 +66,7 @@ rule average_searchlight:
     benchmark:
         "benchmarks/average_searchlight/{model}.tsv"
     group:
-        "maps"
+        GROUP_OF["average_searchlight"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -111,7 +111,7 @@ rule project_searchlight:
     benchmark:
         "benchmarks/project_searchlight/{model}.tsv"
     group:
-        "maps"
+        GROUP_OF["project_searchlight"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -145,7 +145,7 @@ rule compute_group_map:
     benchmark:
         "benchmarks/compute_group_map/{map}.tsv"
     group:
-        "maps"
+        GROUP_OF["compute_group_map"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -196,7 +196,7 @@ rule plot_group_map:
     benchmark:
         "benchmarks/plot_group_map/{map}.tsv"
     group:
-        "maps"
+        GROUP_OF["plot_group_map"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -254,7 +254,7 @@ rule plot_subject_maps:
     benchmark:
         "benchmarks/plot_subject_maps/{map}.tsv"
     group:
-        "maps"
+        GROUP_OF["plot_subject_maps"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -114,12 +114,6 @@ if STUDY.config["source"] == "miniature":
         if STUDY.config["volume_betas"] == "hdf5" or NATIVE_SURFACE
         else [min(MINIATURE_SESSIONS)]
     )
-
-    def made_brain_disk_mb(subject, *, twins):
-        """float32 on the surface and int16 in the volume, which is larger; twins as large again; the planted brain."""
-        values = n_trials_of(subject) * n_vertices(STUDY)
-        return 50 + (12 if twins else 6) * values // 2**20
-
     # One rule for each subject, because an output list cannot depend on a wildcard and subjects differ in their sessions.
     for _subject in STUDY.subject_names:
 

@@ -16,7 +16,7 @@ rule compute_model_rdm:
     benchmark:
         "benchmarks/compute_model_rdm/{model}.tsv"
     group:
-        "models"
+        GROUP_OF["compute_model_rdm"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -92,7 +92,7 @@ rule compare_roi_rdms:
     benchmark:
         "benchmarks/compare_roi_rdms/{model}_space-{space}.tsv"
     group:
-        "tables"
+        GROUP_OF["compare_roi_rdms"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -125,6 +125,8 @@ rule bootstrap_rois:
         "logs/bootstrap_rois/space-{space}.log",
     benchmark:
         "benchmarks/bootstrap_rois/space-{space}.tsv"
+    group:
+        GROUP_OF["bootstrap_rois"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -246,7 +248,7 @@ rule estimate_roi_ceilings:
     benchmark:
         "benchmarks/estimate_roi_ceilings/space-{space}.tsv"
     group:
-        "tables"
+        GROUP_OF["estimate_roi_ceilings"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -277,7 +279,7 @@ rule tabulate_ceilings:
     benchmark:
         "benchmarks/tabulate_ceilings/space-{space}.tsv"
     group:
-        "tables"
+        GROUP_OF["tabulate_ceilings"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -309,7 +311,7 @@ rule tabulate_roi_rsa:
     benchmark:
         "benchmarks/tabulate_roi_rsa/space-{space}.tsv"
     group:
-        "tables"
+        GROUP_OF["tabulate_roi_rsa"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -339,7 +341,7 @@ rule tabulate_all_pairs:
     benchmark:
         "benchmarks/tabulate_all_pairs/space-{space}.tsv"
     group:
-        "tables"
+        GROUP_OF["tabulate_all_pairs"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -367,7 +369,7 @@ rule tabulate_permutations:
     benchmark:
         "benchmarks/tabulate_permutations/space-{space}.tsv"
     group:
-        "tables"
+        GROUP_OF["tabulate_permutations"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -397,7 +399,7 @@ rule compare_models:
     benchmark:
         "benchmarks/compare_models/space-{space}.tsv"
     group:
-        "tables"
+        GROUP_OF["compare_models"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -428,7 +430,7 @@ rule tabulate_released_statistics:
     benchmark:
         "benchmarks/tabulate_released_statistics/space-{space}.tsv"
     group:
-        "tables"
+        GROUP_OF["tabulate_released_statistics"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1

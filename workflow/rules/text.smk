@@ -101,7 +101,7 @@ rule check_sentinel:
     # Ahead of other jobs that are ready: it can stop the study.
     priority: 100
     group:
-        "models"
+        GROUP_OF["check_sentinel"]
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -1,0 +1,41 @@
+"""With `--retries`, a job that was killed is tried again, and one that refuses its input is not."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+from comparing import largest_difference
+from running import TINY, command, copy_study, run_snakemake
+
+from capcortex.orphans import running_jobs
+
+DESIGN = "results/design/image_sets/subj01.tsv"
+
+
+def test_a_job_that_was_killed_is_tried_again(tiny_study: Path, tmp_path: Path) -> None:
+    copy_study(tiny_study, tmp_path)
+    (tmp_path / "results/sentinel.tsv").unlink()
+    words = [*command(tmp_path, TINY), "--retries", "1", "--", "results/sentinel.tsv"]
+    study = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (jobs := running_jobs(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    psutil.Process(jobs[0].pid).kill()
+    _, told = study.communicate(timeout=300)
+    assert study.returncode == 0, told[-3000:]
+    assert told.count("Trying to restart job") == 1
+    assert largest_difference(tmp_path / "results/sentinel.tsv", tiny_study / "results/sentinel.tsv") == 0
+
+
+def test_a_job_that_refuses_its_input_is_not(tiny_study: Path, tmp_path: Path) -> None:
+    copy_study(tiny_study, tmp_path)
+    (tmp_path / "results/sentinel.tsv").unlink()
+    damaged = tmp_path / DESIGN
+    text = damaged.read_text()
+    damaged.unlink()  # a hard link
+    damaged.write_text(text + "\n")
+    done = run_snakemake(tmp_path, "--retries", "2", "--", "results/sentinel.tsv")
+    assert done.returncode == 1
+    assert done.stderr.count(f"check_sentinel: ValueError: {DESIGN}: damaged or changed") == 1
+    assert "Trying to restart job" not in done.stderr
