@@ -9,7 +9,6 @@ from capcortex.config import Study, load_study
 from capcortex.config_files import merge_layers, read_layers
 from capcortex.demands import demands_of, embedding_mb, model_rdm_mb, n_text_images
 from capcortex.nsd.miniature.design import images_needed
-from capcortex.nsd.sizes import averages_bytes, repeats_bytes
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,16 +86,3 @@ def test_more_subjects_sets_and_regions_ask_for_more(nsd: Study) -> None:
     for rule in ("compare_roi_rdms", "estimate_roi_ceilings", "tabulate_roi_rsa", "compare_models"):
         asked = [demands_of(study)[rule].memory_mb for study in (few, nsd, many)]
         assert asked == sorted(set(asked)), rule
-
-
-def test_regions_of_full_size_fit() -> None:
-    """Of 10,000 images and 327,684 vertices, a region as large as a quarter of them is 3.3 GB."""
-    averages = averages_bytes(10_000, 327_684, "vertex")
-    asked = costs.roi_rdm_memory_mb(
-        averages,
-        repeats_bytes(1_000, 327_684, "vertex"),
-        n_images=10_000,
-        distance="correlation",
-        image_set_size=100,
-    )
-    assert 2 * averages / 4 / 2**20 < asked < 3 * averages / 4 / 2**20

@@ -8,6 +8,7 @@ import yaml
 from asking import Job, copy_without_messages, jobs_of, require_fitting_memory
 from running import ROOT, TINY, run_snakemake
 
+from capcortex import costs
 from capcortex.config import Study, load_study
 from capcortex.config_files import merge_layers, read_layers
 from capcortex.nsd.sizes import averages_bytes
@@ -91,6 +92,17 @@ def test_memory_is_what_the_rules_ask_for(study: Study, jobs: list[Job]) -> None
 
 def test_jobs_ask_for_the_memory_that_they_take(shown: Path, jobs: list[Job]) -> None:
     assert require_fitting_memory(shown, jobs) > 0.8 * len(jobs)
+
+
+def test_groups_are_asked_for_before_anything_is_there(tmp_path: Path) -> None:
+    """A group of jobs is submitted when none of its files is made, so that no size of these can be asked."""
+    copy_without_messages(tmp_path)
+    grouped = [job for job in jobs_of(tmp_path) if job.rule in costs.GROUP_OF]
+    # Raw betas are made before their group.
+    asked = [job for job in grouped if costs.GROUP_OF[job.rule] != "extraction"]
+    assert len(grouped) > len(asked) > 20
+    for job in asked:
+        assert None not in (job.mem_mb, job.runtime, job.disk_mb), job
 
 
 def test_a_further_attempt_gets_more_memory_and_time(shown: Path, jobs: list[Job], tmp_path: Path) -> None:
