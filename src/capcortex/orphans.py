@@ -58,7 +58,7 @@ def running_jobs(folder: str | Path) -> list[psutil.Process]:
 def running_submissions(folder: str | Path) -> list[psutil.Process]:
     """Return the processes that hand jobs of a folder to SLURM: where it is slow they outlive a Snakemake that is killed."""
     here = Path(folder).resolve()
-    return [process for process in _others() if _command(process)[:1] == ["sbatch"] and _folder_of(process) == here]
+    return [process for process in _others() if _program(process) == "sbatch" and _folder_of(process) == here]
 
 
 def end(processes: Iterable[psutil.Process], patience_s: float = PATIENCE_S) -> None:
@@ -229,6 +229,10 @@ def _command(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:  # it has ended, or belongs to somebody else on a system that does not show it
         return []
+
+
+def _program(process: psutil.Process) -> str:
+    return Path((_command(process) or [""])[0]).name
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -185,8 +185,9 @@ class PrivateSlurm:
                 self.start_node(node)
         self.cancel()
         for node, state in self.node_states().items():
+            # One that was lost may come back by itself meanwhile, and is then not resumed.
             if state.startswith(("down", "drain")):
-                self.set_up(node)
+                self.answers("scontrol", "update", f"nodename={node}", "state=resume")
         self.wait_until_idle()
 
     def last_lines(self) -> str:
