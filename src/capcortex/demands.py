@@ -133,6 +133,8 @@ def _of_regions(study: Study) -> dict[str, Demand]:
     second = costs.comparison_seconds(measure, size)
     # Every subject with the mean of all and of the others, on shared sets over all images and for three repeats.
     ceiling_seconds = n_of_subjects * n_shared_sets * 8 * second
+    bootstrapped = config["bootstrap_draws"] * n_shared_sets * n_models * n_of_subjects
+    permuted = config["image_permutations"] * n_sets * n_rois(study)
     shared_sets_mb = (n_of_subjects + n_models) * 4 * n_shared_sets * n_pairs(size) / 2**20
     table = Demand(costs.table_memory_mb(n_scores(study)))
     return {
@@ -143,6 +145,8 @@ def _of_regions(study: Study) -> dict[str, Demand]:
         "compare_roi_rdms": Demand(
             costs.comparison_memory_mb(rois_mb + model_mb), costs.FIGURE_SECONDS + n_sets * n_rois(study) * second
         ),
+        "bootstrap_rois": Demand(costs.bootstrap_memory_mb(rois_mb + n_models * model_mb), bootstrapped * second),
+        "permute_images": Demand(costs.permutation_memory_mb(rois_mb + model_mb), permuted * second),
         "estimate_roi_ceilings": Demand(
             costs.estimation_memory_mb(n_of_subjects * of_ceilings + shared_sets_mb),
             costs.FIGURE_SECONDS + ceiling_seconds,

@@ -378,15 +378,6 @@ def costs_of(study: Study, subjects: Sequence[Sizes]) -> dict[str, Cost]:
         add("compare_all_pairs", (_all_pairs(study, each) for each in subjects))
     if study.maps:
         add("score_searchlight", (job for each in subjects for job in _searchlight(study, each)))
-    n_compared = len(subjects) * len(study.model_names) * n_rois(study) * config["bootstrap_draws"]
-    second = costs.comparison_seconds(config["rdm_comparison"], config["image_set_size"])
-    rois_mb = sum(roi_rdm_bytes(study, each.subject) for each in subjects) / 2**20
-    model_mb = model_rdm_bytes(study) / 2**20
-    all_mb = rois_mb + len(study.model_names) * model_mb
-    add("bootstrap_rois", [(costs.bootstrap_memory_mb(all_mb), n_compared * config["shared_image_sets"] * second)])
-    permuted = config["image_permutations"] * n_image_sets(study) * n_rois(study) * second
-    memory = costs.permutation_memory_mb(rois_mb + model_mb)
-    add("permute_images", [(memory, permuted) for _ in study.model_names])
     n_jobs = _n_jobs(study)
     for rule, demand in demands_of(study).items():
         n, seconds = n_jobs.get(rule, 1), costs.JOB_SECONDS + demand.seconds
@@ -402,6 +393,7 @@ def _n_jobs(study: Study) -> dict[str, int]:
         "tabulate_trials": n_subjects,
         "draw_image_sets": n_subjects,
         "compare_roi_rdms": len(study.model_names),
+        "permute_images": len(study.model_names),
         "average_searchlight": n_mapped,
         "project_searchlight": n_mapped,
         "compute_group_map": n_maps,
@@ -710,8 +702,9 @@ def cluster_jobs(
     mean = {rule: found[rule].seconds / found[rule].n_jobs for rule in left if rule in found}
     jobs: dict[str, ClusterJobs] = {}
 
-    def add(name: str, seconds: Iterable[float], n_steps: int, rules: Iterable[str]) -> None:
-        jobs[name] = ClusterJobs(list(seconds), n_steps, max(found[rule].memory_mb for rule in rules))
+    def add(name: str, seconds: Iterable[float], n_steps: int, rules: Iterable[str], memory_mb: int = 0) -> None:
+        most = max((found[rule].memory_mb for rule in rules), default=0)
+        jobs[name] = ClusterJobs(list(seconds), n_steps, max(memory_mb, most))
 
     paths = {rule: [output.path for output in outputs if output.rule == rule and output.left] for rule in left}
     embedded = [Path(path).stem for path in paths.get("embed_model", [])]
@@ -735,7 +728,9 @@ def cluster_jobs(
                 n * (costs.JOB_SECONDS if rule == "embed_model" else mean[rule]) for rule, n in n_steps.items()
             )
             if sum(n_steps.values()):
-                add(group, [seconds], sum(n_steps.values()), here)
+                others = [rule for rule in here if rule != "embed_model"]
+                memory = max((embedding_mb(study, model) for model in embedded if model not in encoded), default=0)
+                add(group, [seconds], sum(n_steps.values()), others, memory if "embed_model" in here else 0)
     if encoded:
         cores = costs.EMBEDDING_CORES
         add(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from asking import copy_without_messages, jobs_of, require_fitting_memory
 from running import copy_code, run_snakemake
 
 from capcortex.inference.calibration import RATE_COLUMNS, SCENARIOS
@@ -53,3 +54,9 @@ def test_a_stopped_run_simulates_what_is_missing_and_ends_with_the_same_rates(ca
     assert done.returncode == 0, done.stderr[-4000:]
     assert ran(done.stdout + done.stderr) == dict.fromkeys(RULES, 1)
     assert [path.read_bytes() for path in (block, *tables)] == before
+
+
+def test_jobs_ask_for_the_memory_that_they_take(calibrated: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, overlay = calibrated
+    copy_without_messages(tmp_path, folder)
+    assert require_fitting_memory(tmp_path, jobs_of(tmp_path, "--", "calibration", config=overlay)) > 2

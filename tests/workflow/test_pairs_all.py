@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
+from asking import copy_without_messages, jobs_of, require_fitting_memory
 from comparing import require_sampling_error
 from running import TINY, copy_study, run_snakemake
 from scipy import stats
@@ -131,3 +132,9 @@ def test_an_added_model_extracts_nothing_and_is_compared_over_all_pairs(all_pair
         "plot_rdms",
         "check_truth",
     }
+
+
+def test_jobs_ask_for_the_memory_that_they_take(all_pairs: Path, tmp_path: Path) -> None:
+    copy_without_messages(tmp_path, all_pairs)
+    jobs = [job for job in jobs_of(tmp_path, config=all_pairs / "overlay.yaml") if job.rule in RUN]
+    assert require_fitting_memory(tmp_path, jobs) == len(jobs) == len(SUBJECTS) + len(RUN) - 1

@@ -1,13 +1,14 @@
 """The plan of a study that has run: nothing is left, sizes are those of its files, and memory is what its rules ask for."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
+from asking import Job, copy_without_messages, jobs_of, require_fitting_memory
 from running import ROOT, TINY, run_snakemake
 
+from capcortex import costs
 from capcortex.config import Study, load_study
 from capcortex.config_files import merge_layers, read_layers
 from capcortex.nsd.sizes import averages_bytes
@@ -45,7 +46,7 @@ def test_a_study_that_has_run_has_nothing_left(study: Study) -> None:
 
 def test_jobs_that_are_left_again_are_counted(study: Study, tmp_path: Path) -> None:
     text = describe(study, dry_run(Path.cwd(), "--forcerun", "plot_rdms"))
-    assert re.search(r"^plot_rdms +1$", text, re.M)
+    assert re.search(r"^plot_rdms +1 +[\d,]+ +0\.\d$", text, re.M)
     assert re.search(r"^all +1 +0\.0$", text, re.M)
 
 
@@ -63,24 +64,76 @@ def test_betas_have_the_planned_sizes(study: Study) -> None:
             assert averages + repeats <= 1.02 * betas_of(study, subject, space).averaged
 
 
-def test_memory_is_what_the_rules_ask_for(study: Study, tiny_study: Path, tmp_path: Path) -> None:
-    """Snakemake shows what jobs ask for where they have no message."""
-    subprocess.run(["cp", "-al", f"{tiny_study}/.", str(tmp_path)], check=True)
-    shutil.rmtree(tmp_path / "workflow")
-    shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
-    for path in (tmp_path / "workflow/rules").glob("*.smk"):
-        path.write_text(re.sub(r"^ +message:\n +f?\".*\"\n", "", path.read_text(), flags=re.M))
-    done = run_snakemake(tmp_path, "--dry-run", "--forceall")
-    assert done.returncode == 0, done.stderr[-3000:]
-    asked: dict[str, int] = {}
-    jobs = re.findall(r"^(?:local)?rule (\w+):\n((?: .*\n)+)", done.stdout + done.stderr, re.M)
-    for rule, text in jobs:
-        if memory := re.search(r"mem_mb=(\d+)", text):
-            asked[rule] = max(asked.get(rule, 0), int(memory[1]))
+@pytest.fixture(scope="module")
+def shown(tiny_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny study that has run, in another folder, where Snakemake shows what jobs ask for."""
+    folder = tmp_path_factory.mktemp("shown")
+    copy_without_messages(folder, tiny_study)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def jobs(shown: Path) -> list[Job]:
+    """Its jobs."""
+    return jobs_of(shown)
+
+
+def test_memory_is_what_the_rules_ask_for(study: Study, jobs: list[Job]) -> None:
     planned = costs_of(study, [sizes_of(study, name) for name in study.subject_names])
-    assert {"extract_volume_session", "average_repeats", "compute_roi_rdm", "score_searchlight"} <= set(asked) & set(
-        planned
-    )
+    # Rules that no job of this study needs.
+    for rule in ("check_acceptance", "tabulate_all_pairs", "tabulate_released_statistics"):
+        del planned[rule]
+    assert set(planned) == {job.rule for job in jobs}
     for rule, cost in planned.items():
-        assert cost.memory_mb == pytest.approx(asked[rule], rel=0.1), rule
-        assert cost.n_jobs == sum(name == rule for name, _ in jobs), rule
+        of_rule = [job.mem_mb for job in jobs if job.rule == rule]
+        assert cost.memory_mb == pytest.approx(max(of_rule), rel=0.1), rule
+        assert cost.n_jobs == len(of_rule), rule
+
+
+def test_jobs_ask_for_the_memory_that_they_take(shown: Path, jobs: list[Job]) -> None:
+    assert require_fitting_memory(shown, jobs) > 0.8 * len(jobs)
+
+
+def test_groups_are_asked_for_before_anything_is_there(tmp_path: Path) -> None:
+    """A group of jobs is submitted when none of its files is made, so that no size of these can be asked."""
+    copy_without_messages(tmp_path)
+    grouped = [job for job in jobs_of(tmp_path) if job.rule in costs.GROUP_OF]
+    # Raw betas are made before their group.
+    asked = [job for job in grouped if costs.GROUP_OF[job.rule] != "extraction"]
+    assert len(grouped) > len(asked) > 20
+    for job in asked:
+        assert None not in (job.mem_mb, job.runtime, job.disk_mb), job
+
+
+def test_a_further_attempt_gets_more_memory_and_time(shown: Path, jobs: list[Job], tmp_path: Path) -> None:
+    """All rules: those of this study, those of its options, of the calibration and of the real NSD, before any file is there."""
+    overlay = tmp_path / "overlay.yaml"
+    options = yaml.safe_load(TINY.read_text()) | {"pairs": "all", "as_released": True}
+    overlay.write_text(yaml.safe_dump(options))
+    names = [f"results/tables/{name}_space-fsaverage.tsv" for name in ("all-pairs", "released")]
+    fetched = tmp_path / "fetched"
+    copy_without_messages(fetched)
+    nsd = fetched / "config/nsd.yaml"
+    session = "results/betas/sessions/subj01_session-01_space-fsaverage.nc"
+    first = list(jobs)
+    second = jobs_of(shown, "--attempt", "2")
+    for folder, targets, config in (
+        (shown, names, overlay),
+        (shown, ["calibration"], TINY),
+        (fetched, [session, "results/models/features/caption.nc"], nsd),
+    ):
+        first += jobs_of(folder, "--", *targets, config=config)
+        second += jobs_of(folder, "--attempt", "2", "--", *targets, config=config)
+    assert [job.benchmark for job in first] == [job.benchmark for job in second]
+    grows: dict[str, set[str]] = {"mem_mb": set(), "runtime": set()}
+    for one, two in zip(first, second, strict=True):
+        for name, known in grows.items():
+            before, after = getattr(one, name), getattr(two, name)
+            if before is not None:
+                assert after > before, f"{one.rule}: {name}"
+                known.add(one.rule)
+    scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
+    rules = scripts - {"make_miniature_brain"} | {f"make_miniature_brain_{subject}" for subject in options["subjects"]}
+    # Those that ask by the size of files which are not there: blocks of the calibration, and sessions, dropped when averaged.
+    assert grows["mem_mb"] == rules - {"tabulate_calibration"}
+    assert grows["runtime"] == rules - {"average_repeats"}

@@ -25,13 +25,10 @@ from capcortex.costs import (
     RAW_SESSIONS,
     SETS_PER_JOB,
     SNAKEMAKE_MB,
-    bootstrap_memory_mb,
     captions_memory_mb,
     ceilings_mb,
-    comparison_seconds,
     features_mb,
     figure_memory_mb,
-    permutation_memory_mb,
     rdms_mb,
     roi_rdm_memory_mb,
 )
@@ -439,31 +436,6 @@ def all_pairs_runtime(wildcards, input, attempt):
     n_values += n_rois(STUDY) * size["n_features"]
     seconds = 2 * ALL_PAIRS_SECONDS * size["n_images"] ** 2 * n_values
     return attempt * (10 + int(seconds / 60))
-
-
-def resampling_runtime(n_comparisons, attempt):
-    """Minutes, twice those measured."""
-    seconds = comparison_seconds(
-        STUDY.config["rdm_comparison"], STUDY.config["image_set_size"]
-    )
-    return attempt * (10 + int(2 * n_comparisons * seconds / 60))
-
-
-def bootstrap_runtime(wildcards, attempt):
-    """Each draw compares all subjects with all models in every region."""
-    config = STUDY.config
-    n_compared = len(STUDY.subject_names) * len(STUDY.model_names) * n_rois(STUDY)
-    return resampling_runtime(
-        config["bootstrap_draws"] * config["shared_image_sets"] * n_compared, attempt
-    )
-
-
-def permutation_runtime(wildcards, attempt):
-    """Each permutation compares all regions on every image set."""
-    return resampling_runtime(
-        STUDY.config["image_permutations"] * n_image_sets(STUDY) * n_rois(STUDY),
-        attempt,
-    )
 
 
 def in_roi_space(pattern):

@@ -131,9 +131,8 @@ rule bootstrap_rois:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (SNAKEMAKE_MB + bootstrap_memory_mb(input.size_mb)),
-        runtime=bootstrap_runtime,
+        mem_mb=memory_of("bootstrap_rois"),
+        runtime=minutes_of("bootstrap_rois"),
         disk_mb=table_disk_mb(len(STUDY.model_names) ** 2 * n_rois(STUDY)),
     params:
         subjects=STUDY.subject_names,
@@ -166,9 +165,8 @@ rule permute_images:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (SNAKEMAKE_MB + permutation_memory_mb(input.size_mb)),
-        runtime=permutation_runtime,
+        mem_mb=memory_of("permute_images"),
+        runtime=minutes_of("permute_images"),
         disk_mb=table_disk_mb(len(STUDY.subject_names) * n_rois(STUDY)),
     params:
         model=lambda wildcards: wildcards.model,

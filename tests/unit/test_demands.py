@@ -1,0 +1,88 @@
+"""What jobs demand by numbers alone: enough for the real NSD, as measured, and no more than three times that."""
+
+from pathlib import Path
+
+import pytest
+
+from capcortex import costs
+from capcortex.config import Study, load_study
+from capcortex.config_files import merge_layers, read_layers
+from capcortex.demands import demands_of, embedding_mb, model_rdm_mb, n_text_images
+from capcortex.nsd.miniature.design import images_needed
+
+ROOT = Path(__file__).parents[2]
+
+MEASURED_MB = {
+    "check_design": 165,
+    "tabulate_trials": 160,
+    "check_sentinel": 392,
+    "compare_roi_rdms": 220,
+    "estimate_roi_ceilings": 263,
+    "tabulate_roi_rsa": 175,
+    "average_searchlight": 291,
+    "project_searchlight": 192,
+    "compute_group_map": 324,
+    "plot_rdms": 248,
+    "plot_captions": 626,
+    "plot_group_map": 535,
+    "plot_subject_maps": 566,
+}
+"""Peaks of scripts on random numbers of NSD's size: 8 subjects, 73,000 images, 327,684 vertices, 5 shared sets, 7 regions."""
+
+MEASURED_MODEL_MB = {"random": (374, 400), "categories": (179, None), "caption-length": (175, None)}
+"""The same of `embed_model` and `compute_model_rdm`."""
+
+
+def study_of(*overlays: Path) -> Study:
+    files = [ROOT / "config.yaml", *overlays]
+    return load_study(merge_layers(read_layers(files)), ROOT, files)
+
+
+@pytest.fixture(scope="module")
+def nsd() -> Study:
+    return study_of(ROOT / "config/nsd.yaml")
+
+
+@pytest.mark.parametrize("rule", MEASURED_MB)
+def test_memory_holds_at_full_size(rule: str, nsd: Study) -> None:
+    script = demands_of(nsd)[rule].memory_mb - costs.SNAKEMAKE_MB
+    assert MEASURED_MB[rule] < script < 3 * MEASURED_MB[rule]
+
+
+@pytest.mark.parametrize("model", MEASURED_MODEL_MB)
+def test_memory_of_models_holds_at_full_size(model: str, nsd: Study) -> None:
+    embedding, rdm = MEASURED_MODEL_MB[model]
+    # Features are taken as wide as the widest.
+    assert embedding < embedding_mb(nsd, model) - costs.SNAKEMAKE_MB < 1.8 * MEASURED_MODEL_MB["random"][0]
+    if rdm:
+        assert rdm < model_rdm_mb(nsd, model) - costs.SNAKEMAKE_MB < 3 * rdm
+
+
+@pytest.mark.parametrize("overlay", [[], [ROOT / "tests/tiny/config.yaml"]], ids=["default", "tiny"])
+def test_images_of_the_miniature_are_counted_as_its_design_does(overlay: list[Path]) -> None:
+    study = study_of(*overlay)
+    sessions = dict(zip(study.subject_names, study.subjects["sessions"], strict=True))
+    settings = study.config["miniature"]
+    assert n_text_images(study) == images_needed(sessions, settings["runs_per_session"], settings["shared_images"])[1]
+
+
+def test_a_file_of_ones_own_counts(tmp_path: Path) -> None:
+    """A matrix of 1 GB: with what its reading takes."""
+    study, path = study_of(), tmp_path / "own.npz"
+    study.models.loc[study.models["model"] == "caption-length", "path"] = str(path)
+    before = embedding_mb(study, "caption-length"), model_rdm_mb(study, "caption-length")
+    with path.open("wb") as file:
+        file.truncate(2**30)
+    after = embedding_mb(study, "caption-length"), model_rdm_mb(study, "caption-length")
+    assert after[0] - before[0] == pytest.approx(4 * 1024, abs=50)
+    assert after[1] - before[1] == pytest.approx(3 * 1024, abs=50)
+
+
+def test_more_subjects_sets_and_regions_ask_for_more(nsd: Study) -> None:
+    """Of a rule that reads results of all subjects, not only of one."""
+    few = Study(dict(nsd.config), nsd.subjects.iloc[:2], nsd.models, nsd.encoders, nsd.atlases)
+    config = nsd.config | {"rois": {"streams": [f"region {number}" for number in range(180)]}}
+    many = Study(config, nsd.subjects, nsd.models, nsd.encoders, nsd.atlases)
+    for rule in ("compare_roi_rdms", "estimate_roi_ceilings", "tabulate_roi_rsa", "compare_models"):
+        asked = [demands_of(study)[rule].memory_mb for study in (few, nsd, many)]
+        assert asked == sorted(set(asked)), rule
