@@ -19,8 +19,8 @@ from running import TINY, copy_study
 
 from capcortex.orphans import running_jobs
 
-# Long enough for the few jobs of a test, also on a machine that does other things.
-PATIENCE_S = 420
+# Long enough for the few jobs of a test, and for those of the whole study, also on a machine that does other things.
+PATIENCE_S, WHOLE_S = 420, 1500
 REGIONS = "results/rdms/rois"
 """What most of these tests make again: one job for each of three subjects."""
 
@@ -58,9 +58,9 @@ class Run:
                 start_new_session=True,
             )
 
-    def wait(self) -> int:
+    def wait(self, patience_s: float = PATIENCE_S) -> int:
         """Wait for its end, and return its code."""
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(patience_s)
 
     def output(self) -> str:
         return self.log.read_text()
@@ -149,7 +149,7 @@ def test_the_study_through_slurm_equals_that_of_one_machine(
 ) -> None:
     copy_code_of(tiny_study, tmp_path)
     with run(slurm, tmp_path) as study:
-        assert study.wait() == 0, study.output()[-4000:]
+        assert study.wait(WHOLE_S) == 0, study.output()[-4000:]
     print("largest differences:", require_equal_runs(tmp_path, tiny_study))
     jobs = study.jobs()
     print(len(jobs), "jobs:", Counter(re.sub("_wildcards.*", "", job.comment) for job in jobs))
