@@ -45,8 +45,8 @@ onstart:
     ):
         raise WorkflowError(TERMS_NOT_ACCEPTED)
     # Killed jobs leave half-written files under temporary names. Those of a living Snakemake, which may make other files here
-    # at the same time, stay.
-    if not running_snakemakes(Path.cwd()):
+    # at the same time, and of its jobs on a cluster stay.
+    if not (running_snakemakes(Path.cwd()) or may_have_queued_jobs(Path.cwd())):
         remove_partial_files()
 
 

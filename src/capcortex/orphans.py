@@ -126,6 +126,14 @@ def queued_jobs(folder: str | Path) -> list[QueuedJob]:
     ]
 
 
+def may_have_queued_jobs(folder: str | Path) -> bool:
+    """Whether jobs of a folder are in SLURM's queue, or SLURM does not say."""
+    try:
+        return bool(queued_jobs(folder))
+    except RuntimeError:
+        return True
+
+
 def empty_queue(folder: str | Path, *, wait: bool = False, patience_s: float = QUEUE_PATIENCE_S) -> list[str]:
     """Cancel the jobs of a folder in SLURM's queue, and return their numbers when they have left it.
 

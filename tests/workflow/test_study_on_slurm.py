@@ -15,7 +15,7 @@ import psutil
 import pytest
 from comparing import largest_difference, require_equal_runs
 from private_slurm import ACCOUNT, NODES, PARTITION, PrivateSlurm, wait_until
-from running import TINY, copy_study
+from running import TINY, copy_code, copy_study
 
 from capcortex.orphans import running_jobs
 
@@ -147,7 +147,7 @@ def ends(jobs: list) -> dict[str, list[str]]:
 def test_the_study_through_slurm_equals_that_of_one_machine(
     slurm: PrivateSlurm, tiny_study: Path, tmp_path: Path
 ) -> None:
-    copy_code_of(tiny_study, tmp_path)
+    copy_code(tmp_path)
     with run(slurm, tmp_path) as study:
         assert study.wait(WHOLE_S) == 0, study.output()[-4000:]
     print("largest differences:", require_equal_runs(tmp_path, tiny_study))
@@ -165,10 +165,19 @@ def test_the_study_through_slurm_equals_that_of_one_machine(
     assert len(jobs) < 40
 
 
-def copy_code_of(study: Path, folder: Path) -> None:
-    for path in study.iterdir():
-        if path.name not in ("results", "resources", "logs", "benchmarks", ".snakemake"):
-            subprocess.run(["cp", "-a", path, folder], check=True)
+@pytest.mark.slow
+def test_the_miniature_through_slurm_finds_its_truth(slurm: PrivateSlurm, tmp_path: Path) -> None:
+    copy_code(tmp_path)
+    with run(slurm, tmp_path, config=tmp_path / "config.yaml") as study:
+        assert study.wait(2 * WHOLE_S) == 0, study.output()[-4000:]
+    jobs = study.jobs()
+    print(len(jobs), "jobs:", Counter(re.sub("_wildcards.*", "", job.comment) for job in jobs))
+    assert {job.state for job in jobs} == {"COMPLETED"}, ends(jobs)
+    verdict = subprocess.run(
+        [sys.executable, "-m", "capcortex.verdict"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    print(verdict.stdout[-200:])
+    assert verdict.returncode == 0, verdict.stdout
 
 
 def test_jobs_that_are_cancelled_are_tried_again(slurm: PrivateSlurm, study: Path, tiny_study: Path) -> None:
