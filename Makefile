@@ -7,10 +7,10 @@ BIN := .venv/bin
 CONFIG ?=
 # Jobs that run at once ask for no more memory than this together (Linux: what the machine has).
 MEMORY_MB ?= $(shell awk '/^MemTotal/ {print int($$2 / 1024)}' /proc/meminfo 2>/dev/null)
-# make study PROFILE=profiles/slurm runs on a cluster, whose jobs are not bound by this machine.
+# make study PROFILE=profiles/slurm runs on a cluster, whose jobs are not bound by this machine; later profiles count more.
 PROFILE ?= profiles/default
 BOUNDS := $(if $(MEMORY_MB),--resources mem_mb=$(MEMORY_MB)) --cores $(CORES)
-SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE) $(if $(filter profiles/default,$(PROFILE)),$(BOUNDS)) $(if $(CONFIG),--configfile $(CONFIG))
+SNAKEMAKE := $(BIN)/snakemake $(foreach profile,$(PROFILE),--profile $(profile)) $(if $(filter profiles/default,$(PROFILE)),$(BOUNDS)) $(if $(CONFIG),--configfile $(CONFIG))
 
 .PHONY: study check-config plan test test-slow test-slurm lint format bench subjects slurm unlock clean
 

@@ -38,6 +38,11 @@ include: "workflow/rules/check.smk"
 include: "workflow/rules/calibration.smk"
 
 
+for each in workflow.rules:
+    if ON_A_CLUSTER and each.name in GROUP_OF:
+        each.resources["at_once_in_group"] = 1
+
+
 onstart:
     if (
         STUDY.config["source"] == "bucket"

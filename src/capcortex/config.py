@@ -85,6 +85,12 @@ class Study:
         return {model: [model] for model in searchlight["models"]} | contrasts
 
     @property
+    def spaces(self) -> list[str]:
+        """Spaces whose betas the study uses."""
+        used = {self.config["roi_space"]} | ({"func1pt8mm"} if self.config["searchlight"]["models"] else set())
+        return [space for space in layout.SPACES if space in used]
+
+    @property
     def comparisons(self) -> dict[str, dict[str, Any]]:
         """Families of comparisons by name, with the contrasts whose models are both in use; families without any are left out."""
         used = set(self.model_names)

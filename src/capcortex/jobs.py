@@ -33,6 +33,8 @@ LARGEST_HASHED_BYTES = 64 * 2**20
 RECORDS = ("results/provenance", "resources/miniature/provenance", "resources/fetched/provenance")
 # Errors of a machine or its file system, which another attempt may not meet.
 PASSING_ERRORS = {errno.ENOMEM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR}
+# torch has no error of its own for it on a CPU.
+NO_MEMORY = re.compile("out of memory|allocate memory", re.I)
 REFUSAL = re.compile(r"\S+ \S+ CRITICAL root: (.+)")
 RECORDED_PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "xarray", "nibabel", "sentence-transformers", "torch")
 
@@ -109,10 +111,11 @@ def refusal(log: str | Path, since: float) -> str | None:
         a limit of memory or time), or met an error that may pass.
     """
     try:
-        path = Path(log)
-        if path.stat().st_mtime < since:
-            return None
-        *_, last = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+        # Opened first: a network file system shows the time of a file that another machine wrote only then for sure.
+        with Path(log).open(encoding="utf-8", errors="replace") as file:
+            if os.fstat(file.fileno()).st_mtime < since:
+                return None
+            *_, last = file.read().splitlines() or [""]
     except OSError:
         return None
     found = REFUSAL.fullmatch(last)
@@ -120,7 +123,9 @@ def refusal(log: str | Path, since: float) -> str | None:
 
 
 def _may_pass(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in PASSING_ERRORS)
+    if isinstance(error, OSError):
+        return error.errno in PASSING_ERRORS
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error))))
 
 
 def _end_in_order(number: int, frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ second writer beside them. Jobs in the queue of SLURM, which start when their tu
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -92,6 +93,13 @@ class QueuedJob:
     state: str
 
 
+def submitted_jobs(folder: str | Path) -> list[str]:
+    """Return the numbers of a folder's jobs of a cluster that Snakemake has not seen end, from its notes on unfinished files."""
+    notes = [path for path in (Path(folder) / ".snakemake/incomplete").rglob("*") if path.is_file()]
+    numbers = (json.loads(path.read_text(encoding="utf-8")).get("external_jobid") for path in notes)
+    return sorted({number for number in numbers if number is not None})
+
+
 def queued_jobs(folder: str | Path) -> list[QueuedJob]:
     """Return the jobs of a folder that are in SLURM's queue: waiting, running or about to end.
 
@@ -101,16 +109,16 @@ def queued_jobs(folder: str | Path) -> list[QueuedJob]:
     Raises
     ------
     RuntimeError
-        If SLURM does not answer.
+        If SLURM does not answer, or the folder's jobs are those of a cluster that this machine does not belong to.
     """
     if shutil.which("squeue") is None:
-        return []
+        return _without_slurm(folder)
     # Each job of an array, and partitions that are hidden. A path may hold anything: it comes last.
     done = _ask_slurm(
         "squeue", "--noheader", "--all", "--array", f"--user={os.getuid()}", f"--format={'|'.join(PARTS)}"
     )
     if done.returncode != 0 and NO_CLUSTER in done.stderr:
-        return []
+        return _without_slurm(folder)
     if done.returncode != 0:
         raise RuntimeError(
             f"squeue fails ({_last_line(done.stderr)}): it is not known whether jobs of this folder are in SLURM's queue. Try "
@@ -211,6 +219,16 @@ def main(folder: Path, *, wait: bool = False) -> str:
             f"Ended what a killed Snakemake had left running: process {', '.join(str(job.pid) for job in jobs)}."
         )
     return " ".join(said) or "No job was left running."
+
+
+def _without_slurm(folder: str | Path) -> list[QueuedJob]:
+    if numbers := submitted_jobs(folder):
+        raise RuntimeError(
+            f"jobs of this folder were submitted to a cluster ({', '.join(numbers)}), and this machine has no SLURM to ask for "
+            "them: try again where the study was started. If they are gone for sure: rm -r .snakemake/incomplete; the lock is "
+            "still there"
+        )
+    return []
 
 
 def _ask_slurm(*words: str) -> subprocess.CompletedProcess[str]:

@@ -195,12 +195,6 @@ def jobs_left(dry_run: str) -> dict[str, int]:
     )
 
 
-def spaces_used(study: Study) -> list[str]:
-    """Spaces whose betas a study uses."""
-    used = {study.config["roi_space"]} | ({"func1pt8mm"} if study.config["searchlight"]["models"] else set())
-    return [space for space in layout.SPACES if space in used]
-
-
 def sizes_of(study: Study, subject: str) -> Sizes:
     """Find the numbers of a subject: in files of the study and of NSD where they are there, or else estimated."""
     row = study.subject_row(subject)
@@ -290,7 +284,7 @@ def kept_raw_bytes(study: Study, subjects: Sequence[Sizes]) -> int:
     """Raw betas that the study puts on the disk and keeps; the miniature makes those of both spaces."""
     if study.config["source"] == "local" or drops_raw(study):
         return 0
-    spaces = spaces_used(study) if study.config["source"] == "bucket" else layout.SPACES
+    spaces = study.spaces if study.config["source"] == "bucket" else layout.SPACES
     return sum(each.n_sessions * raw_bytes(study, each, space) for each in subjects for space in spaces)
 
 
@@ -349,7 +343,7 @@ def _map_bytes(subject: Sizes) -> int:
 
 def costs_of(study: Study, subjects: Sequence[Sizes]) -> dict[str, Cost]:
     """Cost of the rules by name, without those that fetch or simulate."""
-    config, spaces = study.config, spaces_used(study)
+    config, spaces = study.config, study.spaces
     found: dict[str, Cost] = {}
 
     def add(rule: str, jobs: Iterable[tuple[int, float]]) -> None:
@@ -615,7 +609,7 @@ def describe_files(study: Study, outputs: Sequence[Output], fetched: Mapping[str
 
 def describe_disk(study: Study, subjects: Sequence[Sizes], fetched: Mapping[str, Files]) -> list[str]:
     """Say how much disk the study takes at its peak, and whether there is so much."""
-    spaces = spaces_used(study)
+    spaces = study.spaces
     betas = [betas_of(study, subject, space) for subject in subjects for space in spaces]
     small = sum(f.size for kind, f in fetched.items() if "betas" not in kind)
     other = other_bytes(study, subjects, int(small))
@@ -794,7 +788,7 @@ def describe(study: Study, dry_run: str) -> str:
     )
     n_sessions = sum(subject.n_sessions for subject in subjects)
     guesses = sorted({guess for subject in subjects for guess in subject.estimated})
-    head = f"{len(subjects)} subjects, {n_sessions} sessions, betas in {' and '.join(spaces_used(study))}. Nothing was run."
+    head = f"{len(subjects)} subjects, {n_sessions} sessions, betas in {' and '.join(study.spaces)}. Nothing was run."
     if guesses:
         head += f"\nEstimates, until the files are there: {', '.join(guesses)}."
     parts = [

@@ -77,6 +77,7 @@ def test_what_a_job_refuses_is_known_from_its_log(run_job, tmp_path):
     "body",
     [
         "raise MemoryError('no room for an array')",
+        "import torch; torch.empty(10**15)",
         "raise OSError(errno.EIO, 'a disk that fails')",
         "raise OSError(errno.ESTALE, 'a file system that was away')",
         "os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)",

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import yaml
 
-from capcortex.orphans import JOB_NAME_PREFIX, end, running_jobs, running_snakemakes
+from capcortex.orphans import JOB_NAME_PREFIX, end, main, may_have_queued_jobs, running_jobs, running_snakemakes
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
@@ -156,3 +156,18 @@ def test_a_living_snakemake_keeps_its_jobs_and_a_killed_one_does_not(tmp_path):
 def test_jobs_on_a_cluster_are_named_as_the_profile_has_it():
     profile = yaml.safe_load((Path(__file__).parents[2] / "profiles/slurm/profile.yaml").read_text())
     assert profile["slurm-jobname-prefix"] == JOB_NAME_PREFIX
+
+
+def test_jobs_of_a_cluster_are_not_forgotten_where_it_cannot_be_asked(tmp_path, monkeypatch):
+    """Snakemake notes a number for each file of a job that it submitted, and none for those of its own machine."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    notes = tmp_path / ".snakemake/incomplete"
+    assert not may_have_queued_jobs(tmp_path)
+    (notes / "@long").mkdir(parents=True)
+    (notes / "b3du").write_text('{"external_jobid": null}')
+    assert not may_have_queued_jobs(tmp_path)
+    for name in ("dHdv", "@long/dHdv"):
+        (notes / name).write_text('{"external_jobid": "12"}')
+    assert may_have_queued_jobs(tmp_path)
+    with pytest.raises(RuntimeError, match=r"submitted to a cluster \(12\)"):
+        main(tmp_path)

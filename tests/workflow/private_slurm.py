@@ -28,6 +28,8 @@ OWNER = "owner"
 """Name of the file with the process that started a SLURM."""
 ACCOUNT = "study"
 PARTITION = "main"
+URGENT_PARTITION = "urgent"
+"""Its jobs take the place of those of the other partition."""
 NODES = ("n1", "n2")
 CPUS_PER_NODE = 2
 PATIENCE_S = 60
@@ -109,7 +111,8 @@ class PrivateSlurm:
 
     def cancel(self, *numbers: str) -> None:
         """Cancel jobs; without numbers all."""
-        self.run("scancel", *(numbers or ["--partition", PARTITION]))
+        if numbers := numbers or tuple(self.queue()):
+            self.run("scancel", *numbers)
 
     def jobs(self) -> dict[str, Job]:
         """Return all jobs that ever were, by number, as accounting has them."""
@@ -315,6 +318,8 @@ class PrivateSlurm:
             "OverTimeLimit": "0",
             "MinJobAge": "3600",
             "JobRequeue": "1",
+            "PreemptType": "preempt/partition_prio",
+            "PreemptMode": "REQUEUE",
             "SchedulerParameters": "sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf_interval=1",
         }
 
@@ -325,8 +330,11 @@ class PrivateSlurm:
             f"RealMemory={memory_mb} State=UNKNOWN"
             for node, port in self.node_ports.items()
         ]
-        partition = f"PartitionName={PARTITION} Nodes=ALL Default=YES MaxTime=INFINITE DefMemPerCPU=200 State=UP"
-        return "\n".join([*(f"{key}={value}" for key, value in settings.items()), *nodes, partition, ""])
+        partitions = [
+            f"PartitionName={name} Nodes=ALL {priority} MaxTime=INFINITE DefMemPerCPU=200 State=UP"
+            for name, priority in ((PARTITION, "Default=YES PriorityTier=1"), (URGENT_PARTITION, "PriorityTier=2"))
+        ]
+        return "\n".join([*(f"{key}={value}" for key, value in settings.items()), *nodes, *partitions, ""])
 
 
 def search_path() -> str:

@@ -22,10 +22,10 @@ import pytest
 import yaml
 from local_study import LOCAL
 from moto.server import ThreadedMotoServer
-from running import ROOT, command, run_snakemake
+from running import ROOT, command, copy_code, run_snakemake
 from test_killed import unlock
 
-from capcortex.costs import LIMITS
+from capcortex.costs import LIMITS, RAW_SESSIONS
 from capcortex.fetch.sources import SOURCE_COLUMNS
 from capcortex.nsd import layout
 from capcortex.orphans import running_jobs
@@ -176,10 +176,20 @@ class Watch(threading.Thread):
         self.join()
 
 
+def copy_code_for_two_sessions(folder: Path) -> None:
+    """Copy the code with fewer raw sessions at once than the tiny study has."""
+    copy_code(folder)
+    costs = folder / "src/capcortex/costs.py"
+    text = costs.read_text()
+    assert f"\nRAW_SESSIONS = {RAW_SESSIONS}\n" in text
+    costs.write_text(text.replace(f"\nRAW_SESSIONS = {RAW_SESSIONS}\n", "\nRAW_SESSIONS = 2\n"))
+
+
 @pytest.fixture(scope="module")
 def fetched(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Watch]:
     """A study up to its betas, with everything from the bucket."""
     folder = tmp_path_factory.mktemp("bucket")
+    copy_code_for_two_sessions(folder)
     with Watch(folder) as watch:
         done = run_snakemake(folder, "--", *TARGETS, config=bucket.study(folder))
     assert done.returncode == 0, done.stderr[-4000:]
@@ -233,6 +243,7 @@ def test_what_rests_on_dropped_betas_fetches_them_again(fetched: tuple[Path, Wat
 def test_kept_raw_betas_are_not_fetched_again(bucket: Bucket, tiny_study: Path, tmp_path: Path) -> None:
     """Though a session that is extracted anew comes before the fetch of the second next one; a damaged one is fetched."""
     target, kept = "results/betas/subj01_space-fsaverage.nc", {"bucket": {"nsd_terms_accepted": True, "keep_raw": True}}
+    copy_code_for_two_sessions(tmp_path)
     done = run_snakemake(tmp_path, "--", target, config=bucket.study(tmp_path, **kept))
     assert done.returncode == 0, done.stderr[-3000:]
     before = bucket.wire.connections

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-import yte
+from asking import copy_without_messages
 from running import ROOT, TINY, run_snakemake
 
 from capcortex import costs
@@ -69,32 +69,56 @@ def test_rules_that_need_a_network_and_no_others_run_where_snakemake_does(name: 
     assert ("localrule: True" in text) == ("downloads=1," in text) == (name in rules_of(FETCHING))
 
 
+SLURM_PROFILE = ROOT / "profiles/slurm"
+
+
 def test_the_profile_names_rules_and_groups_that_are_there() -> None:
     """A name that is no longer one would silently change nothing."""
-    text = (ROOT / "profiles/slurm/profile.yaml").read_text()
-    blocks = dict(re.findall(r"^([\w-]+):\n((?:[ #].*\n)+)", text, re.M))
-    rules = {name for key in ("set-threads", "set-resources") for name in re.findall(r"^#?  (\w+):", blocks[key], re.M)}
+    text = (SLURM_PROFILE / "profile.yaml").read_text()
+    # Examples stand in comments.
+    rules = set(re.findall(r"^#  (\w+):", text, re.M))
+    assert len(rules) > 3
     assert rules <= set(WORKING_RULES), rules - set(WORKING_RULES)
-    groups = set(re.findall(r"^  (\w+):", blocks["group-components"], re.M))
+    groups = set(re.search(r"^group-components:\n((?:  .*\n)+)", text, re.M)[1].replace(": 1000\n", "").split())
     assert groups == set(costs.GROUPS)
-    local = {name for name, text in WORKING_RULES.items() if re.search(r"localrule: +True", text)}
-    exempt = set(re.findall(r"^  (\w+):\n    at_once_in_group: 0", blocks["set-resources"], re.M))
-    assert exempt == local
 
 
-@pytest.mark.parametrize(
-    "given", [{}, {"SBATCH_ACCOUNT": "vision"}, {"SBATCH_ACCOUNT": "17", "SBATCH_PARTITION": "gpu"}]
-)
-def test_account_and_partition_come_from_the_environment(given: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("given", [{}, {"SBATCH_ACCOUNT": "open"}, {"SBATCH_ACCOUNT": "17", "SBATCH_PARTITION": "all"}])
+def test_account_and_partition_come_from_the_environment(
+    given: dict, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also such as mean something in Python, as which Snakemake evaluates resources."""
     for name in ("SBATCH_ACCOUNT", "SBATCH_PARTITION"):
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    asked = yte.process_yaml((ROOT / "profiles/slurm/profile.yaml").read_text(), require_use_yte=True)[
-        "default-resources"
-    ]
-    expected = {name.lower().replace("sbatch", "slurm"): value for name, value in given.items()}
-    assert asked == expected | {"at_once_in_group": 1}
+    copy_without_messages(tmp_path)
+    done = run_snakemake(tmp_path, "--dry-run", "--profile", str(tmp_path / "profiles/slurm"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in ("account", "partition"):
+        expected = [given[f"SBATCH_{name.upper()}"]] if f"SBATCH_{name.upper()}" in given else []
+        assert sorted(set(re.findall(rf"slurm_{name}=(\w+)", done.stdout + done.stderr))) == expected
+
+
+def test_a_profile_of_ones_own_after_the_studys(tmp_path: Path) -> None:
+    """What it replaces, whole keys, leaves jobs of a group one after another."""
+    own = tmp_path / "own"
+    own.mkdir()
+    keys = {
+        "default-resources": {"slurm_partition": "highmem"},
+        "set-resources": {"score_searchlight": {"runtime": 77}},
+    }
+    (own / "profile.yaml").write_text(yaml.safe_dump(keys))
+    copy_without_messages(tmp_path)
+    done = run_snakemake(tmp_path, "--dry-run", "--profile", str(tmp_path / "profiles/slurm"), "--profile", str(own))
+    assert done.returncode == 0, done.stderr[-3000:]
+    # Jobs of a group are set in, and their rules stand before the resources.
+    jobs = re.findall(r"^ *(?:local)?rule (\w+):\n(?:.+\n)*? +resources: (.*)", done.stdout + done.stderr, re.M)
+    assert len({rule for rule, _ in jobs}) > 20
+    for rule, asked in jobs:
+        assert ("at_once_in_group=1" in asked) == (rule in costs.GROUP_OF), rule
+        assert "slurm_partition=highmem" in asked
+        assert ("runtime=77" in asked) == (rule == "score_searchlight")
 
 
 def test_the_default_profile_leaves_resources_to_its_users() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from comparing import largest_difference, require_equal_runs
-from private_slurm import ACCOUNT, NODES, PARTITION, PrivateSlurm, wait_until
+from private_slurm import ACCOUNT, NODES, PARTITION, URGENT_PARTITION, PrivateSlurm, wait_until
 from running import TINY, copy_code, copy_study
 
 from capcortex.orphans import running_jobs
@@ -188,6 +188,20 @@ def test_jobs_that_are_cancelled_are_tried_again(slurm: PrivateSlurm, study: Pat
     require_regions(study, tiny_study)
     ended = ends(snakemake.jobs())
     assert sorted(map(tuple, ended.values())) == [("CANCELLED", "COMPLETED")] * 2 + [("COMPLETED",)]
+
+
+def test_a_job_that_was_preempted_is_tried_again(slurm: PrivateSlurm, study: Path, tiny_study: Path) -> None:
+    with run(slurm, study, *targets(study)) as snakemake:
+        held = snakemake.held()
+        node = dict(job[:2] for job in snakemake.running("compute_roi_rdm"))[held]
+        urgent = slurm.submit("sleep 600", f"--partition={URGENT_PARTITION}", f"--nodelist={node}", "--exclusive")
+        slurm.wait_for(held, "PREEMPTED")
+        slurm.cancel(urgent)
+        assert snakemake.wait() == 0
+    require_regions(study, tiny_study)
+    jobs = snakemake.jobs("compute_roi_rdm")
+    comment = next(job.comment for job in jobs if job.number == held)
+    assert ends(jobs)[comment] == ["PREEMPTED", "COMPLETED"]
 
 
 def test_a_job_above_its_memory_gets_more(slurm: PrivateSlurm, study: Path, tiny_study: Path) -> None:

@@ -115,12 +115,12 @@ rule tabulate_data_quality:
         facts=rules.check_design.output.facts,
         volume_betas=(
             every_subject("results/betas/{subject}_space-func1pt8mm.nc")
-            if "func1pt8mm" in SPACES_USED
+            if "func1pt8mm" in STUDY.spaces
             else []
         ),
         surface_betas=(
             every_subject("results/betas/{subject}_space-fsaverage.nc")
-            if "fsaverage" in SPACES_USED
+            if "fsaverage" in STUDY.spaces
             else []
         ),
     output:

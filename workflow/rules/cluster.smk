@@ -1,21 +1,33 @@
 """What a cluster needs beside profiles/slurm: which jobs are one, which are tried again, and how a job that was cancelled is seen."""
 
+import sys
 import time
 
-import snakemake_executor_plugin_slurm
 from snakemake.jobs import GroupJob, Job
 from snakemake.logging import logger
 
-from capcortex.costs import GROUP_OF, extraction_block
+from capcortex.costs import EMBEDDING_CORES, GROUP_OF, extraction_block
 from capcortex.jobs import refusal
 
-# On a cluster the jobs of a group come one after another: the profile has every job ask for one of this. Here and not there, because
-# Snakemake hands no such limit on to the cluster's job, inside of which it schedules the group's jobs.
-workflow.register_resource("at_once_in_group", 1)
+# Jobs go to a cluster (`jobs` of a profile says how many at once), or this is one of them.
+ON_A_CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
+
+# On a cluster the jobs of a group come one after another, on one core: each asks for one of this (the end of the Snakefile). Here
+# and not in the profile, because Snakemake hands no such limit on to the cluster's job, inside of which it schedules the group's jobs.
+if ON_A_CLUSTER:
+    workflow.register_resource("at_once_in_group", 1)
 
 
 resource_scopes:
     at_once_in_group="local",
+
+
+def embedding_threads(wildcards):
+    """A sentence encoder is the one job that uses several cores; twice as many take half the time."""
+    if not STUDY.encoder_row(wildcards.model):
+        return 1
+    # On one machine half of the cores: two encoder models, or one and the betas, run side by side.
+    return EMBEDDING_CORES if ON_A_CLUSTER else max(1, (workflow.cores or 8) // 2)
 
 
 def extraction_group(wildcards):
@@ -54,19 +66,27 @@ GroupJob.restart_times = property(
 )
 
 
-def without_reasons(query):
-    """Let the plugin's query of job states give a state alone, for example CANCELLED for `CANCELLED by 1000`."""
+def states_that_end(query):
+    """Let the plugin's query of job states give those that the plugin ends a job by.
+
+    `CANCELLED by 1000` is `CANCELLED`. So is a job that was preempted, if SLURM may not queue it again.
+    """
 
     async def asked(command, log):
         states, seconds = await query(command, log)
         if states is not None:
             states = {job: state.partition(" ")[0] for job, state in states.items()}
+            if not workflow.executor_settings.requeue:
+                states = {
+                    job: "CANCELLED" if state == "PREEMPTED" else state
+                    for job, state in states.items()
+                }
         return states, seconds
 
     return asked
 
 
-# The plugin (2.8) compares states as sacct writes them, and would wait for ever for a job that somebody cancelled.
-snakemake_executor_plugin_slurm.query_job_status = without_reasons(
-    snakemake_executor_plugin_slurm.query_job_status
-)
+# The plugin (2.8) compares states as sacct writes them, and would wait for ever for a job that somebody cancelled, and for SLURM
+# to resume one that was preempted.
+if plugin := sys.modules.get("snakemake_executor_plugin_slurm"):
+    plugin.query_job_status = states_that_end(plugin.query_job_status)

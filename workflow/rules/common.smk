@@ -97,9 +97,10 @@ def memory_of(rule):
 
 
 def minutes_of(rule):
-    """Minutes that a rule's jobs ask for: twice those expected, and 10 for a slow start."""
+    """Minutes that a rule's jobs ask for: twice those expected, and 10 for a slow start; 3 where many of them are one job."""
+    start = 3 if rule in GROUP_OF else 10
     return lambda wildcards, attempt: attempt * (
-        10 + math.ceil(DEMANDS[rule].seconds / 30)
+        start + math.ceil(DEMANDS[rule].seconds / 30)
     )
 
 
@@ -443,15 +444,9 @@ def in_roi_space(pattern):
     return pattern.replace("{space}", STUDY.config["roi_space"])
 
 
-# Spaces whose betas the study uses.
-SPACES_USED = {STUDY.config["roi_space"]} | (
-    {"func1pt8mm"} if STUDY.config["searchlight"]["models"] else set()
-)
-
-
 def nsd_files_of_subjects(space, key):
     """A file of NSD for each subject, if the study uses betas of that space; `key` gives it for a subject."""
-    subjects = STUDY.subject_names if space in SPACES_USED else []
+    subjects = STUDY.subject_names if space in STUDY.spaces else []
     return [nsd_file(key(subject)) for subject in subjects]
 
 
@@ -478,7 +473,7 @@ def quality_files():
                 nsd_file(layout.surface_label("fsaverage", hemisphere, "nsdgeneral"))
                 for hemisphere in layout.HEMISPHERES
             ]
-            if "fsaverage" in SPACES_USED
+            if "fsaverage" in STUDY.spaces
             else []
         ),
     }
@@ -618,7 +613,7 @@ def files_nobody_makes():
             for split in layout.SPLITS
         ]
         keys += [layout.responses(subject) for subject in STUDY.subject_names]
-        if "func1pt8mm" in SPACES_USED:
+        if "func1pt8mm" in STUDY.spaces:
             for subject in STUDY.subject_names:
                 keys.append(layout.volume_file(subject, "brainmask"))
                 keys += [
@@ -641,7 +636,7 @@ def files_nobody_makes():
                     )
                 ]
         paths = [nsd_file(key) for key in keys]
-        if "fsaverage" in SPACES_USED:
+        if "fsaverage" in STUDY.spaces:
             for subject in STUDY.subject_names:
                 for session in STUDY.sessions(subject):
                     paths += surface_betas_files(subject, session)

@@ -56,13 +56,7 @@ rule embed_model:
         embedding_group
     conda:
         "../../envs/embed.yaml"
-    # Half of the cores for an encoder: two encoder models, or one and the betas, run side by side.
-    threads:
-        lambda wildcards: (
-            max(1, (workflow.cores or 8) // 2)
-            if STUDY.encoder_row(wildcards.model)
-            else 1
-        )
+    threads: embedding_threads
     resources:
         mem_mb=lambda wildcards, attempt: attempt * embedding_mb(STUDY, wildcards.model),
         runtime=embedding_runtime,
