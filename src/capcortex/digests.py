@@ -9,7 +9,7 @@ import ast
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 PACKAGE = Path(__file__).parent
 
@@ -27,10 +27,10 @@ def code_digest(script: str | Path) -> str:
     str
         Sixteen hexadecimal digits. Equal for two versions that differ only in comments, docstrings, layout and ``__version__``.
     """
-    digest = hashlib.sha256(_meaning(Path(script)).encode())
+    digest = hashlib.sha256(_read(Path(script)).digest)
     for module in sorted(_reached(Path(script))):
         digest.update(module.relative_to(PACKAGE).as_posix().encode())
-        digest.update(_meaning(module).encode())
+        digest.update(_read(module).digest)
     return digest.hexdigest()[:16]
 
 
@@ -45,28 +45,29 @@ def _reached(script: Path) -> set[Path]:
     found: set[Path] = set()
     waiting = [script]
     while waiting:
-        new = _imported(waiting.pop()) - found
+        new = _read(waiting.pop()).imports - found
         found |= new
         waiting.extend(new)
     return found
 
 
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+class _Source(NamedTuple):
+    """What a file imports of the library, and the digest of what it says."""
+
+    imports: frozenset[Path]
+    digest: bytes
 
 
+# Snakemake reads all of this whenever it starts, also in every job of a cluster.
 @cache
-def _imported(path: Path) -> frozenset[Path]:
-    names = set()
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names.add(node.module)
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+def _read(path: Path) -> _Source:
+    """Read a file without what changes no result: remarks, docstrings, layout, the version's number."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    tree.body = [node for node in tree.body if not _sets_version(node)]
+    reader = _Reader()
+    written = _written(reader.visit(tree))
     files = set()
-    for name in names:
+    for name in reader.names:
         parts = name.split(".")
         if parts[0] != PACKAGE.name:
             continue
@@ -74,24 +75,27 @@ def _imported(path: Path) -> frozenset[Path]:
         for depth in range(1, len(parts) + 1):
             base = PACKAGE.joinpath(*parts[1:depth])
             files |= {file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
-    return frozenset(files)
+    return _Source(frozenset(files), hashlib.sha256(written.encode()).digest())
 
 
-@cache
-def _meaning(path: Path) -> str:
-    """Write what a file says as text, without what changes no result: remarks, docstrings, layout, the version's number."""
-    tree = ast.parse(
-        path.read_text(encoding="utf-8"), filename=str(path)
-    )  # not _tree, which others look at: this one is cut
-    tree.body = [node for node in tree.body if not _sets_version(node)]
-    return _written(_WithoutRemarks().visit(tree))
+class _Reader(ast.NodeTransformer):
+    """Drop texts that stand alone, docstrings and those under constants, and collect the names of what is imported."""
 
+    def __init__(self) -> None:
+        self.names: set[str] = set()
 
-class _WithoutRemarks(ast.NodeTransformer):
-    """Drop texts that stand alone: docstrings, also those under constants."""
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        remark = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if remark else self.generic_visit(node)
 
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+    def visit_Import(self, node: ast.Import) -> ast.Import:
+        self.names |= {alias.name for alias in node.names}
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:
+        if node.module and node.level == 0:
+            self.names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        return node
 
 
 def _written(node: Any) -> str:
@@ -100,7 +104,7 @@ def _written(node: Any) -> str:
         return f"[{', '.join(map(_written, node))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    fields = (f"{name}={_written(value)}" for name, value in ast.iter_fields(node) if value not in (None, []))
+    fields = [f"{name}={_written(value)}" for name, value in ast.iter_fields(node) if value not in (None, [])]
     return f"{type(node).__name__}({', '.join(fields)})"
 
 

@@ -17,7 +17,6 @@ from capcortex.inference.calibration import (
     N_DRAWS,
     N_PERMUTATIONS,
     RIGHT,
-    SCENARIOS,
     STRENGTH,
     WEAKER,
     alignment_tests,
@@ -26,7 +25,6 @@ from capcortex.inference.calibration import (
     family_nulls,
     generators,
     judge,
-    n_studies,
     rate_interval,
     rates_as_markdown,
     simulate_studies,
@@ -34,6 +32,7 @@ from capcortex.inference.calibration import (
 )
 from capcortex.inference.ceilings import released_ceiling
 from capcortex.inference.permutation import permute_images
+from capcortex.inference.scenarios import SCENARIOS, n_studies
 from capcortex.inference.simulation import (
     Design,
     Model,

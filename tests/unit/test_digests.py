@@ -48,13 +48,11 @@ def study(tmp_path, monkeypatch):
         for path, text in files.items():
             path.parent.mkdir(exist_ok=True, parents=True)
             path.write_text(text)
-        for cached in (digests._tree, digests._imported, digests._meaning):  # another process would start without them
-            cached.cache_clear()
+        digests._read.cache_clear()  # another process would start without it
         return code_digest(script)
 
     yield digest
-    for cached in (digests._tree, digests._imported, digests._meaning):
-        cached.cache_clear()
+    digests._read.cache_clear()
 
 
 FAR_SAME = {
@@ -94,7 +92,7 @@ def test_a_text_under_a_constant_does_not_count(study):
 
 def test_digests_do_not_depend_on_fields_that_only_some_versions_of_python_have():
     """3.12 gave functions type parameters, which are empty in code that older versions can read."""
-    tree = digests._tree(ROOT / "src/capcortex/digests.py")
+    tree = ast.parse((ROOT / "src/capcortex/digests.py").read_text())
     before = digests._written(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -151,11 +149,9 @@ def test_digest_does_not_depend_on_where_the_study_lies(tmp_path, monkeypatch):
     expected = code_digest(script)
     copy = shutil.copytree(Path(capcortex.__file__).parent, tmp_path / "elsewhere/capcortex")
     monkeypatch.setattr(digests, "PACKAGE", copy)
-    for cached in (digests._imported, digests._meaning):
-        cached.cache_clear()
+    digests._read.cache_clear()
     assert code_digest(shutil.copy(script, tmp_path)) == expected
-    for cached in (digests._imported, digests._meaning):
-        cached.cache_clear()
+    digests._read.cache_clear()
 
 
 def test_version_of_the_package_does_not_count_but_what_stands_beside_it_does(study):

@@ -8,7 +8,8 @@ import yaml
 from asking import copy_without_messages, jobs_of, require_fitting_memory
 from running import copy_code, run_snakemake
 
-from capcortex.inference.calibration import RATE_COLUMNS, SCENARIOS
+from capcortex.inference.calibration import RATE_COLUMNS
+from capcortex.inference.scenarios import SCENARIOS
 from capcortex.tables import read_table
 
 RULES = {"simulate_studies", "tabulate_calibration", "plot_calibration", "calibration"}

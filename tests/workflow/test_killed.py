@@ -111,6 +111,7 @@ def test_twenty_kills_change_nothing(tiny_study: Path, tmp_path: Path) -> None:
     resume_after_kills(tmp_path, tiny_study, kills=20, latest=16.5)
 
 
+@pytest.mark.slow
 def test_one_core_gives_what_two_give(tiny_study: Path, tmp_path: Path) -> None:
     done = run_snakemake(tmp_path, "--cores", "1")
     assert done.returncode == 0, done.stderr[-3000:]

@@ -46,7 +46,7 @@ from capcortex.demands import (
 from capcortex.digests import code_digest
 from capcortex.fetch.sources import TERMS_NOT_ACCEPTED, read_sources
 from capcortex.files import remove_partial_files
-from capcortex.inference.calibration import SCENARIOS, n_studies
+from capcortex.inference.scenarios import SCENARIOS, n_studies
 from capcortex.missing import require_files
 from capcortex.nsd import layout
 from capcortex.nsd.acceptance import facts_of_subject, files_of_facts

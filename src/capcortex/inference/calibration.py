@@ -85,9 +85,6 @@ POWER_DESIGNS = (
     Design((5, 5, 3, 3, 5, 3, 5, 3), 2),
     Design((10, 10, 6, 5, 10, 6, 10, 5), 3),
 )
-POWER_SHARE = 5
-"""Of so many studies that a null gets, each of the conditions of the power analysis gets one."""
-
 SIDE = 20
 """Vertices along one side of a simulated map."""
 PATCH = np.zeros((SIDE, SIDE), dtype=bool)
@@ -319,7 +316,7 @@ def false_share(adjusted: NDArray[np.floating], null: NDArray[np.bool_]) -> floa
     return float((found & null).sum() / max(found.sum(), 1))
 
 
-SCENARIOS: Mapping[str, Callable[[np.random.Generator, np.random.Generator], Rows]] = {
+_SIMULATED: Mapping[str, Callable[[np.random.Generator, np.random.Generator], Rows]] = {
     "no-alignment": _no_alignment,
     "no-difference": _no_difference,
     "equivalence": _equivalence,
@@ -330,12 +327,7 @@ SCENARIOS: Mapping[str, Callable[[np.random.Generator, np.random.Generator], Row
     "same-images": _something_shared,
     "power": _power,
 }
-"""What each scenario simulates: a function of the randomness of the images, and of everything else."""
-
-
-def n_studies(scenario: str, studies: int) -> int:
-    """Return how many studies a scenario gets, of ``studies`` that a null gets."""
-    return max(1, studies // POWER_SHARE) if scenario == "power" else studies
+"""What each of `SCENARIOS` simulates: a function of the randomness of the images, and of everything else."""
 
 
 def generators(scenario: str, study: int, seed: int) -> tuple[np.random.Generator, np.random.Generator]:
@@ -354,7 +346,7 @@ def simulate_studies(scenario: str, first: int, count: int, seed: int) -> pd.Dat
     Parameters
     ----------
     scenario
-        One of `SCENARIOS`.
+        One of `scenarios.SCENARIOS`.
     first, count
         Number of the first study, and how many; a study does not depend on those that are simulated with it.
     seed
@@ -370,7 +362,7 @@ def simulate_studies(scenario: str, first: int, count: int, seed: int) -> pd.Dat
     """
     rows: Rows = []
     for study in range(first, first + count):
-        made = SCENARIOS[scenario](*generators(scenario, study, seed))
+        made = _SIMULATED[scenario](*generators(scenario, study, seed))
         rows += [{"study": study, **row} for row in made]
     return pd.DataFrame(rows).assign(scenario=scenario).reindex(columns=BLOCK_COLUMNS)
 
