@@ -26,5 +26,6 @@ def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
             done = run_snakemake(folder)
             assert done.returncode == 0, done.stderr[-4000:]
             folder.rename(once)
-    subprocess.run(["cp", "-a", once, folder], check=True)
+            folder.mkdir()
+    subprocess.run(["cp", "-a", f"{once}/.", folder], check=True)
     return folder
