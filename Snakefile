@@ -53,6 +53,16 @@ onstart:
     # at the same time, and of its jobs on a cluster stay.
     if not (running_snakemakes(Path.cwd()) or may_have_queued_jobs(Path.cwd())):
         remove_partial_files()
+    if ON_A_CLUSTER:
+        note_submitter(Path.cwd())
+
+
+onsuccess:
+    forget_submitter(Path.cwd())
+
+
+onerror:
+    forget_submitter(Path.cwd())
 
 
 rule all:

@@ -6,9 +6,9 @@ second writer beside them. Jobs in the queue of SLURM, which start when their tu
 """
 
 import argparse
-import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -31,6 +31,9 @@ PARTS = ("%i", "%T", "%j", "%Z")
 """What squeue is asked of a job: its number, state, name, and working directory."""
 NO_CLUSTER = "Could not establish a configuration source"
 """What SLURM's programs say on a machine that belongs to no cluster."""
+SUBMITTER = ".snakemake/submitter"
+"""Where the name of the machine stands whose Snakemake submits a folder's jobs to a cluster; Snakemake's own notes do not say."""
+ELSEWHERE = f"try again there. If nothing of it is left for sure: rm {SUBMITTER}; the lock is still there"
 INSIDE_A_JOB = "--mode"
 """The option by which Snakemake tells itself that it runs inside a job, where it makes what another Snakemake asks for."""
 MOST_OPTIONS = 10
@@ -93,11 +96,22 @@ class QueuedJob:
     state: str
 
 
-def submitted_jobs(folder: str | Path) -> list[str]:
-    """Return the numbers of a folder's jobs of a cluster that Snakemake has not seen end, from its notes on unfinished files."""
-    notes = [path for path in (Path(folder) / ".snakemake/incomplete").rglob("*") if path.is_file()]
-    numbers = (json.loads(path.read_text(encoding="utf-8")).get("external_jobid") for path in notes)
-    return sorted({number for number in numbers if number is not None})
+def note_submitter(folder: str | Path) -> None:
+    """Note that a Snakemake of this machine submits jobs of a folder to a cluster, until `forget_submitter`."""
+    path = Path(folder) / SUBMITTER
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(socket.gethostname(), encoding="utf-8")
+
+
+def forget_submitter(folder: str | Path) -> None:
+    """Forget it, when no job is left."""
+    (Path(folder) / SUBMITTER).unlink(missing_ok=True)
+
+
+def submitter(folder: str | Path) -> str | None:
+    """Return the name of the machine whose Snakemake submits jobs of a folder, or did until it was killed; None if none does."""
+    path = Path(folder) / SUBMITTER
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def queued_jobs(folder: str | Path) -> list[QueuedJob]:
@@ -109,16 +123,16 @@ def queued_jobs(folder: str | Path) -> list[QueuedJob]:
     Raises
     ------
     RuntimeError
-        If SLURM does not answer, or the folder's jobs are those of a cluster that this machine does not belong to.
+        If SLURM does not answer, or there is none and jobs of the folder were submitted.
     """
     if shutil.which("squeue") is None:
-        return _without_slurm(folder)
+        return _none_without_slurm(folder)
     # Each job of an array, and partitions that are hidden. A path may hold anything: it comes last.
     done = _ask_slurm(
         "squeue", "--noheader", "--all", "--array", f"--user={os.getuid()}", f"--format={'|'.join(PARTS)}"
     )
     if done.returncode != 0 and NO_CLUSTER in done.stderr:
-        return _without_slurm(folder)
+        return _none_without_slurm(folder)
     if done.returncode != 0:
         raise RuntimeError(
             f"squeue fails ({_last_line(done.stderr)}): it is not known whether jobs of this folder are in SLURM's queue. Try "
@@ -196,7 +210,8 @@ def main(folder: Path, *, wait: bool = False) -> str:
     Raises
     ------
     RuntimeError
-        If Snakemake itself runs in the folder: its jobs are no orphans; if a job does not end; or if SLURM does not answer.
+        If Snakemake itself runs in the folder, or may run on another machine: its jobs are no orphans; if a job does not end;
+        or if SLURM does not answer.
     """
     alive = running_snakemakes(folder)
     if alive:
@@ -205,11 +220,17 @@ def main(folder: Path, *, wait: bool = False) -> str:
             f"Snakemake is running in {folder.resolve()} (process {numbers}): there is nothing to unlock. Wait for it, or stop "
             "it with Ctrl-C, or kill it and try again"
         )
+    name = submitter(folder)
+    if name not in (None, socket.gethostname()):
+        raise RuntimeError(
+            f"jobs of this folder were submitted to a cluster from {name}, where Snakemake may still be running: {ELSEWHERE}"
+        )
     # First the cluster's: if some run on this machine, they may be waited for.
     end(running_submissions(folder))
     queued = empty_queue(folder, wait=wait)
     jobs = running_jobs(folder)
     end(jobs)
+    forget_submitter(folder)
     said = []
     if queued:
         how = "Waited for those that had begun, and cancelled the others of" if wait else "Cancelled"
@@ -221,12 +242,11 @@ def main(folder: Path, *, wait: bool = False) -> str:
     return " ".join(said) or "No job was left running."
 
 
-def _without_slurm(folder: str | Path) -> list[QueuedJob]:
-    if numbers := submitted_jobs(folder):
+def _none_without_slurm(folder: str | Path) -> list[QueuedJob]:
+    if name := submitter(folder):
         raise RuntimeError(
-            f"jobs of this folder were submitted to a cluster ({', '.join(numbers)}), and this machine has no SLURM to ask for "
-            "them: try again where the study was started. If they are gone for sure: rm -r .snakemake/incomplete; the lock is "
-            "still there"
+            f"jobs of this folder were submitted to a cluster from {name}, and this machine has no SLURM to ask for them: "
+            f"{ELSEWHERE}"
         )
     return []
 

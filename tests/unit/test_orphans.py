@@ -1,6 +1,7 @@
 """Orphans: the jobs of a folder are found and ended, nobody else's, and never those of a Snakemake that lives."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,17 @@ import psutil
 import pytest
 import yaml
 
-from capcortex.orphans import JOB_NAME_PREFIX, end, main, may_have_queued_jobs, running_jobs, running_snakemakes
+from capcortex.orphans import (
+    JOB_NAME_PREFIX,
+    SUBMITTER,
+    end,
+    forget_submitter,
+    main,
+    may_have_queued_jobs,
+    note_submitter,
+    running_jobs,
+    running_snakemakes,
+)
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
@@ -159,15 +170,22 @@ def test_jobs_on_a_cluster_are_named_as_the_profile_has_it():
 
 
 def test_jobs_of_a_cluster_are_not_forgotten_where_it_cannot_be_asked(tmp_path, monkeypatch):
-    """Snakemake notes a number for each file of a job that it submitted, and none for those of its own machine."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    notes = tmp_path / ".snakemake/incomplete"
     assert not may_have_queued_jobs(tmp_path)
-    (notes / "@long").mkdir(parents=True)
-    (notes / "b3du").write_text('{"external_jobid": null}')
-    assert not may_have_queued_jobs(tmp_path)
-    for name in ("dHdv", "@long/dHdv"):
-        (notes / name).write_text('{"external_jobid": "12"}')
+    note_submitter(tmp_path)
     assert may_have_queued_jobs(tmp_path)
-    with pytest.raises(RuntimeError, match=r"submitted to a cluster \(12\)"):
+    with pytest.raises(RuntimeError, match=f"from {socket.gethostname()}, and this machine has no SLURM"):
         main(tmp_path)
+    forget_submitter(tmp_path)
+    assert not may_have_queued_jobs(tmp_path)
+    assert main(tmp_path) == "No job was left running."
+
+
+def test_a_snakemake_that_may_live_on_another_machine_keeps_its_jobs(tmp_path):
+    note_submitter(tmp_path)
+    note = tmp_path / SUBMITTER
+    note.write_text("login2")
+    with pytest.raises(RuntimeError, match=f"from login2, where Snakemake may still be running: .* rm {SUBMITTER}"):
+        main(tmp_path)
+    note.unlink()
+    assert main(tmp_path) == "No job was left running."

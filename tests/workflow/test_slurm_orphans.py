@@ -179,12 +179,7 @@ def test_jobs_of_a_killed_run_are_cancelled_or_come_to_their_end(slurm: PrivateS
         assert [process.pid for process in running_snakemakes(study)] == [number]
         assert "Snakemake is running" in run_orphans(study).stderr
         assert len(queued_jobs(study)) == 2
-    numbers = sorted(job.number for job in queued_jobs(study))
-    assert len(numbers) == 2
-    # On a machine of no cluster.
-    refused = run_orphans(study, PATH="/nowhere")
-    assert refused.returncode == 1
-    assert refused.stderr.startswith(f"jobs of this folder were submitted to a cluster ({', '.join(numbers)})")
+    assert len(queued_jobs(study)) == 2
     done = run_orphans(study)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Cancelled the jobs")

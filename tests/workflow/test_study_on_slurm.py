@@ -17,7 +17,7 @@ from comparing import largest_difference, require_equal_runs
 from private_slurm import ACCOUNT, NODES, PARTITION, URGENT_PARTITION, PrivateSlurm, wait_until
 from running import TINY, copy_code, copy_study
 
-from capcortex.orphans import running_jobs
+from capcortex.orphans import running_jobs, submitter
 
 # Long enough for the few jobs of a test, and for those of the whole study, also on a machine that does other things.
 PATIENCE_S, WHOLE_S = 420, 1500
@@ -156,6 +156,7 @@ def test_the_study_through_slurm_equals_that_of_one_machine(
     assert {job.state for job in jobs} == {"COMPLETED"}, ends(jobs)
     assert {job.node for job in jobs} == set(NODES)
     assert not list(tmp_path.rglob(".partial-*"))
+    assert submitter(tmp_path) is None
     # Every rule but the two of all targets ran in some job, small ones in groups.
     finished = set(re.findall(r"Finished jobid: \S+ \(Rule: (\w+)\)", study.output()))
     grouped = set(re.findall(r"^\[.*\] Group job (\w+) ", study.output(), re.M))
@@ -205,9 +206,9 @@ def test_a_job_that_was_preempted_is_tried_again(slurm: PrivateSlurm, study: Pat
 
 
 def test_a_job_above_its_memory_gets_more(slurm: PrivateSlurm, study: Path, tiny_study: Path) -> None:
-    # Snakemake itself, twice in each job, and the script are above the first of these.
+    # Snakemake itself, twice in each job, is above the first of these.
     with run(
-        slurm, study, "--set-resources", "compute_roi_rdm:mem_mb=350*attempt*attempt", *targets(study)
+        slurm, study, "--set-resources", "compute_roi_rdm:mem_mb=200*attempt*attempt", *targets(study)
     ) as snakemake:
         assert snakemake.wait() == 0
     require_regions(study, tiny_study)
@@ -279,6 +280,18 @@ def test_snakemake_that_was_killed_begins_again_where_it_was(
         )
         assert refused.returncode == 1
         assert "lock" in refused.stderr.lower()
+        # Another machine, of no cluster.
+        hidden = subprocess.run(
+            [sys.executable, "-m", "capcortex.orphans"],
+            cwd=study,
+            env=os.environ | {"PATH": "/nowhere"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert hidden.returncode == 1
+        assert "this machine has no SLURM to ask for them" in hidden.stderr
+        assert slurm.queue()
         for words in (["-m", "capcortex.orphans"], ["-m", "snakemake", "--configfile", str(TINY), "--unlock"]):
             unlocked = subprocess.run(
                 [sys.executable, *words],

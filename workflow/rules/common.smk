@@ -63,7 +63,12 @@ from capcortex.nsd.sessions import (
     surface_extraction_memory_mb,
     volume_extraction_memory_mb,
 )
-from capcortex.orphans import may_have_queued_jobs, running_snakemakes
+from capcortex.orphans import (
+    forget_submitter,
+    may_have_queued_jobs,
+    note_submitter,
+    running_snakemakes,
+)
 from capcortex.rsa.all_pairs import all_pairs_memory_mb
 from capcortex.rsa.rdm import n_pairs
 from capcortex.rsa.searchlight import searchlight_memory_mb
