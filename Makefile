@@ -44,7 +44,8 @@ test-slow: .venv/dev
 test-slurm: .venv/dev
 	$(BIN)/python -m pytest -m "slurm and not slow"
 
-# What tests of the study on a cluster start for themselves; where it is missing they are skipped. No service is set up.
+# What tests of the study on a cluster start for themselves; where it is missing they are skipped. Of the services that the packages
+# bring, those of SLURM do not start without a slurm.conf; the tests use none of them.
 slurm:
 	@command -v apt-get >/dev/null && test "$$(id -u)" = 0 || { echo "make slurm installs packages of Debian: it needs apt-get, and root (sudo make slurm)"; exit 1; }
 	apt-get update -qq
