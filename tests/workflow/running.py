@@ -3,7 +3,13 @@
 import shutil
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
+
+from capcortex.orphans import running_jobs
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests/tiny/config.yaml"
@@ -45,3 +51,17 @@ def command(folder: Path, config: Path | None = TINY) -> list[str]:
 def run_snakemake(folder: Path, *arguments: str, config: Path | None = TINY) -> subprocess.CompletedProcess:
     """Run Snakemake in ``folder``, by default on the tiny study, until it ends."""
     return subprocess.run([*command(folder, config), *arguments], capture_output=True, text=True, check=False)
+
+
+def stop_a_job(folder: Path, rule: str = "") -> psutil.Process | None:
+    """Hold a script of a study that is at work, and return it; None if there is none, or it ended meanwhile."""
+    for job in running_jobs(folder):
+        with suppress(psutil.NoSuchProcess):
+            if not any(f".{rule}" in word for word in job.cmdline()):
+                continue
+            job.suspend()
+            while job.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+                time.sleep(0.01)
+            if job.status() == psutil.STATUS_STOPPED:
+                return job
+    return None

@@ -22,7 +22,7 @@ import pytest
 import yaml
 from local_study import LOCAL
 from moto.server import ThreadedMotoServer
-from running import ROOT, command, copy_code, run_snakemake
+from running import ROOT, command, copy_code, run_snakemake, stop_a_job
 from test_killed import unlock
 
 from capcortex.costs import LIMITS, RAW_SESSIONS
@@ -319,9 +319,6 @@ def test_killed_while_it_fetches_and_while_it_extracts(bucket: Bucket, tiny_stud
         blocks = (tmp_path / "resources/fetched/unfinished").rglob("*betas_session*.blocks")
         return [path for path in blocks if b"\x01" in path.read_bytes()]
 
-    def extracting() -> list[psutil.Process]:
-        return [job for job in running_jobs(tmp_path) if any("extract_surface_session" in w for w in job.cmdline())]
-
     bucket.wire.bytes_per_s = 2**20
     study = start()
     wait_for(half_there, study)
@@ -336,8 +333,7 @@ def test_killed_while_it_fetches_and_while_it_extracts(bucket: Bucket, tiny_stud
     unlock(tmp_path)
 
     study = start()
-    job = wait_for(extracting, study)[0]
-    job.kill()
+    wait_for(lambda: stop_a_job(tmp_path, "extract_surface_session"), study).kill()
     assert "extract_surface_session" in study.communicate(timeout=120)[1]
     assert study.returncode == 1
     assert not list((tmp_path / "results/betas").glob("*.nc"))

@@ -4,11 +4,8 @@ import subprocess
 import time
 from pathlib import Path
 
-import psutil
 from comparing import largest_difference
-from running import TINY, command, copy_study, run_snakemake
-
-from capcortex.orphans import running_jobs
+from running import TINY, command, copy_study, run_snakemake, stop_a_job
 
 DESIGN = "results/design/image_sets/subj01.tsv"
 
@@ -19,9 +16,10 @@ def test_a_job_that_was_killed_is_tried_again(tiny_study: Path, tmp_path: Path) 
     words = [*command(tmp_path, TINY), "--retries", "1", "--", "results/sentinel.tsv"]
     study = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not (jobs := running_jobs(tmp_path)) and time.monotonic() < deadline:
+    while (job := stop_a_job(tmp_path)) is None:
+        assert time.monotonic() < deadline
         time.sleep(0.02)
-    psutil.Process(jobs[0].pid).kill()
+    job.kill()
     _, told = study.communicate(timeout=300)
     assert study.returncode == 0, told[-3000:]
     assert told.count("Trying to restart job") == 1

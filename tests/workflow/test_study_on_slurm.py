@@ -15,9 +15,9 @@ import psutil
 import pytest
 from comparing import largest_difference, require_equal_runs
 from private_slurm import ACCOUNT, NODES, PARTITION, URGENT_PARTITION, PrivateSlurm, wait_until
-from running import TINY, copy_code, copy_study
+from running import TINY, copy_code, copy_study, stop_a_job
 
-from capcortex.orphans import running_jobs, submitter
+from capcortex.orphans import submitter
 
 # Long enough for the few jobs of a test, and for those of the whole study, also on a machine that does other things.
 PATIENCE_S, WHOLE_S = 420, 1500
@@ -80,11 +80,10 @@ class Run:
 
         def there() -> bool:
             assert self.process.poll() is None, self.output()[-3000:]
-            found[:] = running_jobs(self.folder)
+            found[:] = filter(None, [stop_a_job(self.folder)])
             return bool(found)
 
         wait_until(there, "a script at work", PATIENCE_S)
-        found[0].suspend()
         return found[0].environ()["SLURM_JOB_ID"]
 
     def running(self, rule: str, at_least: int = 1) -> list[tuple[str, str, str]]:
