@@ -58,11 +58,13 @@ onstart:
 
 
 onsuccess:
-    forget_submitter(Path.cwd())
+    if ON_A_CLUSTER:
+        forget_submitter(Path.cwd())
 
 
 onerror:
-    forget_submitter(Path.cwd())
+    if ON_A_CLUSTER:
+        forget_submitter(Path.cwd())
 
 
 rule all:
