@@ -212,6 +212,7 @@ def blocks():
 
 
 def test_every_rate_that_is_tabulated_is_simulated_and_the_other_way_round(blocks):
+    assert set(calibration._SIMULATED) == set(SCENARIOS)
     simulated = {(scenario, test) for scenario, block in blocks.items() for test in block["test"]}
     named = {(measured.scenario, measured.test) for measured in MEASURED}
     not_tabulated = simulated - named

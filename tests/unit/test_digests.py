@@ -141,7 +141,10 @@ def test_every_form_of_import_is_followed(study, statement):
 
 
 def test_modules_that_import_each_other_end(study):
-    study(deep_far="import capcortex.near\n" + PACKAGE["deep/far.py"])
+    circle = "import capcortex.near\n" + PACKAGE["deep/far.py"]
+    before = study(deep_far=circle)
+    assert study(deep_far=circle) == before
+    assert study(deep_far=circle, near=PACKAGE["near.py"].replace("value()\n", "value() + 1\n")) != before
 
 
 def test_digest_does_not_depend_on_where_the_study_lies(tmp_path, monkeypatch):

@@ -420,9 +420,7 @@ def remove(folder: Path) -> None:
 def why_not() -> str | None:
     """Return why no SLURM can be started here; None if one can."""
     if os.geteuid() != 0:
-        return (
-            "a SLURM of the tests' own needs root, because its nodes start jobs as the user who submits: sudo make test"
-        )
+        return "a SLURM of the tests' own needs root, because its nodes start jobs as the user who submits: sudo make test-slurm"
     missing = [program for program in PROGRAMS if shutil.which(program, path=search_path()) is None]
     if missing:
         return f"a SLURM of the tests' own needs {', '.join(missing)}: make slurm (on Debian, as root)"

@@ -53,14 +53,15 @@ def run_snakemake(folder: Path, *arguments: str, config: Path | None = TINY) -> 
     return subprocess.run([*command(folder, config), *arguments], capture_output=True, text=True, check=False)
 
 
-def stop_a_job(folder: Path, rule: str = "") -> psutil.Process | None:
+def hold_a_job(folder: Path, rule: str = "") -> psutil.Process | None:
     """Hold a script of a study that is at work, and return it; None if there is none, or it ended meanwhile."""
     for job in running_jobs(folder):
         with suppress(psutil.NoSuchProcess):
             if not any(f".{rule}" in word for word in job.cmdline()):
                 continue
             job.suspend()
-            while job.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+            deadline = time.monotonic() + 1
+            while job.status() != psutil.STATUS_STOPPED and time.monotonic() < deadline:
                 time.sleep(0.01)
             if job.status() == psutil.STATUS_STOPPED:
                 return job

@@ -22,7 +22,7 @@ import pytest
 import yaml
 from local_study import LOCAL
 from moto.server import ThreadedMotoServer
-from running import ROOT, command, copy_code, run_snakemake, stop_a_job
+from running import ROOT, command, copy_code, hold_a_job, run_snakemake
 from test_killed import unlock
 
 from capcortex.costs import LIMITS, RAW_SESSIONS
@@ -333,7 +333,7 @@ def test_killed_while_it_fetches_and_while_it_extracts(bucket: Bucket, tiny_stud
     unlock(tmp_path)
 
     study = start()
-    wait_for(lambda: stop_a_job(tmp_path, "extract_surface_session"), study).kill()
+    wait_for(lambda: hold_a_job(tmp_path, "extract_surface_session"), study).kill()
     assert "extract_surface_session" in study.communicate(timeout=120)[1]
     assert study.returncode == 1
     assert not list((tmp_path / "results/betas").glob("*.nc"))

@@ -69,12 +69,9 @@ def test_rules_that_need_a_network_and_no_others_run_where_snakemake_does(name: 
     assert ("localrule: True" in text) == ("downloads=1," in text) == (name in rules_of(FETCHING))
 
 
-SLURM_PROFILE = ROOT / "profiles/slurm"
-
-
 def test_the_profile_names_rules_and_groups_that_are_there() -> None:
     """A name that is no longer one would silently change nothing."""
-    text = (SLURM_PROFILE / "profile.yaml").read_text()
+    text = (ROOT / "profiles/slurm/profile.yaml").read_text()
     # Examples stand in comments.
     rules = set(re.findall(r"^#  (\w+):", text, re.M))
     assert len(rules) > 3

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from comparing import largest_difference
-from running import TINY, command, copy_study, run_snakemake, stop_a_job
+from running import TINY, command, copy_study, hold_a_job, run_snakemake
 
 DESIGN = "results/design/image_sets/subj01.tsv"
 
@@ -16,11 +16,15 @@ def test_a_job_that_was_killed_is_tried_again(tiny_study: Path, tmp_path: Path) 
     words = [*command(tmp_path, TINY), "--retries", "1", "--", "results/sentinel.tsv"]
     study = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while (job := stop_a_job(tmp_path)) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    job.kill()
-    _, told = study.communicate(timeout=300)
+    try:
+        while (job := hold_a_job(tmp_path)) is None:
+            assert study.poll() is None, study.communicate()[1][-3000:]
+            assert time.monotonic() < deadline, "no script at work"
+            time.sleep(0.02)
+        job.kill()
+        _, told = study.communicate(timeout=300)
+    finally:
+        study.kill()
     assert study.returncode == 0, told[-3000:]
     assert told.count("Trying to restart job") == 1
     assert largest_difference(tmp_path / "results/sentinel.tsv", tiny_study / "results/sentinel.tsv") == 0

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from comparing import largest_difference, require_equal_runs
 from private_slurm import ACCOUNT, NODES, PARTITION, URGENT_PARTITION, PrivateSlurm, wait_until
-from running import TINY, copy_code, copy_study, stop_a_job
+from running import TINY, copy_code, copy_study, hold_a_job
 
 from capcortex.orphans import submitter
 
@@ -80,7 +80,7 @@ class Run:
 
         def there() -> bool:
             assert self.process.poll() is None, self.output()[-3000:]
-            found[:] = filter(None, [stop_a_job(self.folder)])
+            found[:] = filter(None, [hold_a_job(self.folder)])
             return bool(found)
 
         wait_until(there, "a script at work", PATIENCE_S)
