@@ -1,4 +1,4 @@
-"""Make the features of one text model or control model."""
+"""Make the features of one model that has a sentence encoder."""
 
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,9 @@ def main(
     *,
     captions: Path,
     categories: Path,
-    file: Path | None,
     features: Path,
     model: dict[str, Any],
-    encoder: dict[str, Any] | None,
+    encoder: dict[str, Any],
     encoder_record: Path | None,
     seed: int | None,
     cache: Path,
@@ -27,7 +26,6 @@ def main(
         captions=load_captions(captions),
         categories=load_categories(categories),
         seed=seed,
-        path=file,
         cache_folder=cache,
         encoder_record=encoder_record,
     )
@@ -36,11 +34,10 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
-        file, encoder_record = snakemake.input.get("file"), snakemake.input.get("encoder_record")
+        encoder_record = snakemake.input.get("encoder_record")
         main(
             captions=Path(snakemake.input.captions),
             categories=Path(snakemake.input.categories),
-            file=Path(file) if file else None,
             features=Path(snakemake.output.features),
             model=snakemake.params.model,
             encoder=snakemake.params.encoder,

@@ -24,7 +24,7 @@ LIMITS = {"averaging": AVERAGED_AT_ONCE, "downloads": DOWNLOADS_AT_ONCE}
 GROUPS = {
     "design": ("check_design", "tabulate_trials", "draw_image_sets", "draw_shared_image_sets"),
     "extraction": ("extract_surface_session", "extract_volume_session"),
-    "models": ("embed_model", "compute_model_rdm", "check_sentinel"),
+    "models": ("build_model", "compute_model_rdm", "check_sentinel"),
     "tables": (
         "tabulate_data_quality",
         "bootstrap_rois",
@@ -52,8 +52,7 @@ GROUPS = {
     "calibration": ("tabulate_calibration", "plot_calibration"),
 }
 """Rules whose jobs take seconds: on a cluster all of a group are one job, but for extraction, of which blocks of a subject's
-sessions are one (`extraction_block`), and for sentence encoders, each of which is a job of its own. No job of a group needs what
-needs another job of the group outside of it."""
+sessions are one (`extraction_block`). No job of a group needs what needs another job of the group outside of it."""
 
 GROUP_OF = {rule: group for group, rules in GROUPS.items() for rule in rules}
 
@@ -121,6 +120,9 @@ PROJECTED_VERTEX_SECONDS = 5e-6
 DRAWN_VERTEX_SECONDS = 30e-6
 """A vertex of one map, on six views of the cortex."""
 
+OWN_FILE_MB_PER_SECOND = 20
+"""A user's own file of features or dissimilarities is read: an estimate for a table of text, the slowest of its forms."""
+
 SENTENCE_SECONDS = {"all-MiniLM-L6-v2": 2 / 450, "all-mpnet-base-v2": 2 / 79}
 """Core seconds of a sentence: 450 and 79 a second on two cores."""
 
@@ -155,16 +157,19 @@ def features_mb(n_images: int, n_features: int = FEATURES) -> float:
     return n_images * n_features * 4 / 2**20
 
 
-def embedding_memory_mb(n_images: int, own_file_mb: float, *, with_encoder: bool) -> int:
-    """Memory of `embed_model`.
+def captions_mb(n_images: int) -> float:
+    """Size of the table of captions in memory."""
+    return CAPTIONS_OF_IMAGE * n_images * 300 / 2**20
 
-    The table of captions; with an encoder, torch with weights of up to 0.5 GB at work, and the vectors of all sentences, twice;
-    without one, features and a copy, and the user's own file as read, cast and checked.
-    """
-    captions = CAPTIONS_OF_IMAGE * n_images * 300 / 2**20
-    if with_encoder:
-        return 1300 + int(captions + 2 * features_mb(CAPTIONS_OF_IMAGE * n_images))
-    return 200 + int(captions + 1.5 * features_mb(n_images) + 4 * own_file_mb)
+
+def embedding_memory_mb(n_images: int) -> int:
+    """Memory of `embed_model`: captions, torch with weights of up to 0.5 GB at work, and the vectors of all sentences, twice."""
+    return 1300 + int(captions_mb(n_images) + 2 * features_mb(CAPTIONS_OF_IMAGE * n_images))
+
+
+def building_memory_mb(n_images: int, own_file_mb: float) -> int:
+    """Memory of `build_model`: captions, features and a copy, and the user's own file as read, cast and checked."""
+    return 200 + int(captions_mb(n_images) + 1.5 * features_mb(n_images) + 4 * own_file_mb)
 
 
 def rdms_mb(n_sets: int, image_set_size: int) -> float:

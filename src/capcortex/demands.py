@@ -74,19 +74,23 @@ def own_file_mb(study: Study, model: str) -> float:
     return Path(path).stat().st_size / 2**20 if path and Path(path).exists() else 0.0
 
 
-def embedding_mb(study: Study, model: str) -> int:
-    """Memory in MB that `embed_model` asks for."""
-    with_encoder = study.encoder_row(model) is not None
-    script = costs.embedding_memory_mb(n_text_images(study), own_file_mb(study, model), with_encoder=with_encoder)
-    return costs.SNAKEMAKE_MB + script
-
-
-def model_rdm_mb(study: Study, model: str) -> int:
-    """Memory in MB that `compute_model_rdm` asks for."""
+def demands_of_model(study: Study, model: str) -> dict[str, Demand]:
+    """Find what the jobs of a model demand, by their rules: `embed_model` or `build_model`, and `compute_model_rdm`."""
+    n_images, n_sets, size = n_text_images(study), n_image_sets(study), study.config["image_set_size"]
+    own_mb, encoder = own_file_mb(study, model), study.encoder_row(model)
+    if encoder is None:
+        seconds = costs.FIGURE_SECONDS + own_mb / costs.OWN_FILE_MB_PER_SECOND
+        found = {"build_model": Demand(costs.building_memory_mb(n_images, own_mb), seconds)}
+    else:
+        sentence = costs.SENTENCE_SECONDS.get(encoder["encoder"], max(costs.SENTENCE_SECONDS.values()))
+        n_texts = 1 if study.model_row(model)["builder"] == "word-average" else costs.CAPTIONS_OF_IMAGE
+        found = {"embed_model": Demand(costs.embedding_memory_mb(n_images), sentence * n_texts * n_images)}
     # A file of one's own is read as it is or, if it is compressed, at most twice its size.
-    of_model = max(costs.features_mb(n_text_images(study)), 2 * own_file_mb(study, model))
-    script = costs.model_rdm_memory_mb(of_model, n_image_sets(study), study.config["image_set_size"])
-    return costs.SNAKEMAKE_MB + script
+    of_model = max(costs.features_mb(n_images), 2 * own_mb)
+    found["compute_model_rdm"] = Demand(
+        costs.model_rdm_memory_mb(of_model, n_sets, size), n_sets * n_pairs(size) * costs.FEATURES * costs.PAIR_SECONDS
+    )
+    return _with_snakemake(found)
 
 
 def demands_of(study: Study) -> dict[str, Demand]:
@@ -100,6 +104,10 @@ def demands_of(study: Study) -> dict[str, Demand]:
     of_script = _of_trials(study) | _of_regions(study) | _of_maps(study) | _of_figures(study)
     if is_miniature(study):
         of_script |= _of_miniature(study)
+    return _with_snakemake(of_script)
+
+
+def _with_snakemake(of_script: dict[str, Demand]) -> dict[str, Demand]:
     return {rule: each._replace(memory_mb=costs.SNAKEMAKE_MB + each.memory_mb) for rule, each in of_script.items()}
 
 

@@ -20,12 +20,11 @@ from capcortex.demands import (
     MINIATURE_BRAIN,
     MINIATURE_VOXELS,
     NSD_IMAGES,
+    Demand,
     demands_of,
-    embedding_mb,
+    demands_of_model,
     is_miniature,
     model_rdm_bytes,
-    model_rdm_mb,
-    n_image_sets,
     n_rois,
     n_text_images,
     n_vertices,
@@ -458,32 +457,23 @@ def _searchlight(study: Study, subject: Sizes) -> list[tuple[int, float]]:
 
 
 def _text_costs(study: Study) -> dict[str, Cost]:
-    n_images, n_sets, size = n_text_images(study), n_image_sets(study), study.config["image_set_size"]
-    annotations = ANNOTATIONS_BYTES * n_images / NSD_IMAGES
+    annotations = ANNOTATIONS_BYTES * n_text_images(study) / NSD_IMAGES
     reading = annotations / costs.ANNOTATION_BYTES_PER_SECOND + costs.JOB_SECONDS
-    embedded = sorted({*study.model_names, *study.config["searchlight"]["models"], *study.sentinel_models})
-    embedding = [costs.JOB_SECONDS + _embedding_seconds(study, model) for model in embedded]
-    of_rdm = costs.JOB_SECONDS + n_sets * n_pairs(size) * costs.FEATURES * costs.PAIR_SECONDS
-    n_models = len(study.model_names)
-    return {
+    found = {
         "prepare_captions": Cost(
             costs.SNAKEMAKE_MB + costs.captions_memory_mb(annotations / 2**20), reading, reading, 1
-        ),
-        "embed_model": Cost(
-            max(embedding_mb(study, model) for model in embedded), sum(embedding), max(embedding), len(embedded)
-        ),
-        "compute_model_rdm": Cost(
-            max(model_rdm_mb(study, model) for model in study.model_names), n_models * of_rdm, of_rdm, n_models
-        ),
+        )
     }
-
-
-def _embedding_seconds(study: Study, model: str) -> float:
-    encoder, builder = study.encoder_row(model), study.model_row(model)["builder"]
-    if encoder is None:
-        return 0.0
-    second = costs.SENTENCE_SECONDS.get(encoder["encoder"], max(costs.SENTENCE_SECONDS.values()))
-    return second * n_text_images(study) * (1 if builder == "word-average" else costs.CAPTIONS_OF_IMAGE)
+    of_rule: dict[str, list[Demand]] = {}
+    for model in sorted({*study.model_names, *study.config["searchlight"]["models"], *study.sentinel_models}):
+        for rule, demand in demands_of_model(study, model).items():
+            # Models that are mapped alone need features only.
+            if rule != "compute_model_rdm" or model in study.model_names:
+                of_rule.setdefault(rule, []).append(demand)
+    for rule, demands in of_rule.items():
+        seconds = [costs.JOB_SECONDS + demand.seconds for demand in demands]
+        found[rule] = Cost(max(demand.memory_mb for demand in demands), sum(seconds), max(seconds), len(seconds))
+    return found
 
 
 def kind_of(key: str) -> str:
@@ -696,13 +686,10 @@ def cluster_jobs(
     mean = {rule: found[rule].seconds / found[rule].n_jobs for rule in left if rule in found}
     jobs: dict[str, ClusterJobs] = {}
 
-    def add(name: str, seconds: Iterable[float], n_steps: int, rules: Iterable[str], memory_mb: int = 0) -> None:
-        most = max((found[rule].memory_mb for rule in rules), default=0)
-        jobs[name] = ClusterJobs(list(seconds), n_steps, max(memory_mb, most))
+    def add(name: str, seconds: Iterable[float], n_steps: int, rules: Iterable[str]) -> None:
+        jobs[name] = ClusterJobs(list(seconds), n_steps, max(found[rule].memory_mb for rule in rules))
 
     paths = {rule: [output.path for output in outputs if output.rule == rule and output.left] for rule in left}
-    embedded = [Path(path).stem for path in paths.get("embed_model", [])]
-    encoded = [model for model in embedded if study.encoder_row(model) is not None]
     for group, rules in costs.GROUPS.items():
         here = [rule for rule in rules if rule in left]
         if group == "extraction" and here:
@@ -715,26 +702,13 @@ def cluster_jobs(
                     blocks[block] = blocks.get(block, 0) + mean[rule]
             add(group, blocks.values(), sum(left[rule] for rule in here), here)
         elif here:
-            n_steps = {rule: left[rule] for rule in here}
-            if "embed_model" in here:
-                n_steps["embed_model"] -= len(encoded)
-            seconds = sum(
-                n * (costs.JOB_SECONDS if rule == "embed_model" else mean[rule]) for rule, n in n_steps.items()
-            )
-            if sum(n_steps.values()):
-                others = [rule for rule in here if rule != "embed_model"]
-                memory = max((embedding_mb(study, model) for model in embedded if model not in encoded), default=0)
-                add(group, [seconds], sum(n_steps.values()), others, memory if "embed_model" in here else 0)
-    if encoded:
-        cores = costs.EMBEDDING_CORES
-        add(
-            "embed_model",
-            [_embedding_seconds(study, model) / cores for model in encoded],
-            len(encoded),
-            ["embed_model"],
-        )
+            add(group, [sum(left[rule] * mean[rule] for rule in here)], sum(left[rule] for rule in here), here)
     for rule in left:
-        if rule not in costs.GROUP_OF and rule in found and rule != "check_acceptance":
+        if rule == "embed_model":
+            models = [Path(path).stem for path in paths[rule]]
+            of_models = [demands_of_model(study, model)[rule].seconds / costs.EMBEDDING_CORES for model in models]
+            add(rule, of_models, len(models), [rule])
+        elif rule not in costs.GROUP_OF and rule in found and rule != "check_acceptance":
             n, cost = left[rule], found[rule]
             add(rule, [mean[rule]] * (n - 1) + [cost.longest if n > 1 else mean[rule]], n, [rule])
     return jobs

@@ -7,7 +7,7 @@ import pytest
 from capcortex import costs
 from capcortex.config import Study, load_study
 from capcortex.config_files import merge_layers, read_layers
-from capcortex.demands import demands_of, embedding_mb, model_rdm_mb, n_text_images
+from capcortex.demands import demands_of, demands_of_model, n_text_images
 from capcortex.nsd.miniature.design import images_needed
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ MEASURED_MB = {
 """Peaks of scripts on random numbers of NSD's size: 8 subjects, 73,000 images, 327,684 vertices, 5 shared sets, 7 regions."""
 
 MEASURED_MODEL_MB = {"random": (374, 400), "categories": (179, None), "caption-length": (175, None)}
-"""The same of `embed_model` and `compute_model_rdm`."""
+"""The same of `build_model` and `compute_model_rdm`."""
 
 
 def study_of(*overlays: Path) -> Study:
@@ -51,11 +51,12 @@ def test_memory_holds_at_full_size(rule: str, nsd: Study) -> None:
 
 @pytest.mark.parametrize("model", MEASURED_MODEL_MB)
 def test_memory_of_models_holds_at_full_size(model: str, nsd: Study) -> None:
-    embedding, rdm = MEASURED_MODEL_MB[model]
+    building, rdm = MEASURED_MODEL_MB[model]
+    asked = {rule: demand.memory_mb - costs.SNAKEMAKE_MB for rule, demand in demands_of_model(nsd, model).items()}
     # Features are taken as wide as the widest.
-    assert embedding < embedding_mb(nsd, model) - costs.SNAKEMAKE_MB < 1.8 * MEASURED_MODEL_MB["random"][0]
+    assert building < asked["build_model"] < 1.8 * MEASURED_MODEL_MB["random"][0]
     if rdm:
-        assert rdm < model_rdm_mb(nsd, model) - costs.SNAKEMAKE_MB < 3 * rdm
+        assert rdm < asked["compute_model_rdm"] < 3 * rdm
 
 
 @pytest.mark.parametrize("overlay", [[], [ROOT / "tests/tiny/config.yaml"]], ids=["default", "tiny"])
@@ -70,12 +71,13 @@ def test_a_file_of_ones_own_counts(tmp_path: Path) -> None:
     """A matrix of 1 GB: with what its reading takes."""
     study, path = study_of(), tmp_path / "own.npz"
     study.models.loc[study.models["model"] == "caption-length", "path"] = str(path)
-    before = embedding_mb(study, "caption-length"), model_rdm_mb(study, "caption-length")
+    before = demands_of_model(study, "caption-length")
     with path.open("wb") as file:
         file.truncate(2**30)
-    after = embedding_mb(study, "caption-length"), model_rdm_mb(study, "caption-length")
-    assert after[0] - before[0] == pytest.approx(4 * 1024, abs=50)
-    assert after[1] - before[1] == pytest.approx(3 * 1024, abs=50)
+    after = demands_of_model(study, "caption-length")
+    more = {rule: after[rule].memory_mb - before[rule].memory_mb for rule in before}
+    assert more == pytest.approx({"build_model": 4 * 1024, "compute_model_rdm": 3 * 1024}, abs=50)
+    assert after["build_model"].seconds > before["build_model"].seconds
 
 
 def test_more_subjects_sets_and_regions_ask_for_more(nsd: Study) -> None:

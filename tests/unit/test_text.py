@@ -842,18 +842,23 @@ def test_scripts_go_from_files_to_features(tmp_path, direct):
         captions=tmp_path / "captions.tsv",
         categories=tmp_path / "categories.tsv",
     )
-    for builder, encoder in [("sentence", ENCODER_ROW), ("categories", None)]:
-        script_main("embed_model")(
-            captions=tmp_path / "captions.tsv",
-            categories=tmp_path / "categories.tsv",
-            file=None,
-            features=tmp_path / f"{builder}.nc",
-            model={"model": builder, "builder": builder, "path": pd.NA},
-            encoder=encoder,
-            encoder_record=None,
-            seed=1,
-            cache=tmp_path / "cache",
-        )
+    tables = {name: tmp_path / f"{name}.tsv" for name in ("captions", "categories")}
+    script_main("embed_model")(
+        **tables,
+        features=tmp_path / "sentence.nc",
+        model={"model": "sentence", "builder": "sentence"},
+        encoder=ENCODER_ROW,
+        encoder_record=None,
+        seed=None,
+        cache=tmp_path / "cache",
+    )
+    script_main("build_model")(
+        **tables,
+        file=None,
+        features=tmp_path / "categories.nc",
+        model={"model": "categories", "builder": "categories"},
+        seed=None,
+    )
     with xr.open_dataset(tmp_path / "sentence.nc", engine="h5netcdf") as sentence:
         expected = direct.encode(COCO[900]).astype(float).mean(axis=0)
         np.testing.assert_allclose(sentence["features"].sel(id73k=3), expected, atol=1e-6)

@@ -684,22 +684,22 @@ def own_features(clone: Clone, change: Callable[[pd.DataFrame], pd.DataFrame]) -
 OWN = {"models": ["caption", "categories", "random", "mine"], "models_table": "models.tsv"}
 
 
-@case("features-without-id", OWN_MODEL, "embed_model", **OWN)
+@case("features-without-id", OWN_MODEL, "build_model", **OWN)
 def _(clone: Clone) -> None:
     own_features(clone, lambda table: table.iloc[1:])
 
 
-@case("features-twice", OWN_MODEL, "embed_model", **OWN)
+@case("features-twice", OWN_MODEL, "build_model", **OWN)
 def _(clone: Clone) -> None:
     own_features(clone, lambda table: pd.concat([table, table.iloc[:1]]))
 
 
-@case("features-nan", OWN_MODEL, "embed_model", **OWN)
+@case("features-nan", OWN_MODEL, "build_model", **OWN)
 def _(clone: Clone) -> None:
     own_features(clone, lambda table: table.assign(round=table["round"].where(table.index != 3)))
 
 
-@case("features-text", OWN_MODEL, "embed_model", **OWN)
+@case("features-text", OWN_MODEL, "build_model", **OWN)
 def _(clone: Clone) -> None:
     own_features(clone, lambda table: table.assign(hue="red"))
 
@@ -810,7 +810,7 @@ def _(clone: Clone) -> None:
     change_result(clone, CAPTION_TABLE, lambda content: content.replace(b" a ", b" the ", 1))
 
 
-@case("truncated-table", CATEGORY_MODEL, "embed_model")
+@case("truncated-table", CATEGORY_MODEL, "build_model")
 def _(clone: Clone) -> None:
     # At the end of a line: what is left is a table too.
     change_result(clone, "results/captions/categories.tsv", lambda content: content[: content.rindex(b"\n", 0, -1) + 1])

@@ -53,7 +53,6 @@ def test_rule_states_what_it_needs_and_shares_its_name_with_script_log_and_bench
     assert f"benchmarks/{name}/" in text
     group = re.search(r"^ +group:\n +(.+)", text, re.M)
     by_wildcards = {f"extract_{kind}_session": "extraction_group" for kind in ("surface", "volume")}
-    by_wildcards["embed_model"] = "embedding_group"
     named = by_wildcards.get(name, f'GROUP_OF["{name}"]')
     assert (group[1] if group else None) == (named if name in costs.GROUP_OF else None)
     # What was fetched, or found true of it, does not change with the code.
@@ -118,6 +117,27 @@ def test_a_profile_of_ones_own_after_the_studys(tmp_path: Path) -> None:
         assert ("runtime=77" in asked) == (rule == "score_searchlight")
 
 
+def test_the_examples_of_the_profile_can_be_used(tmp_path: Path) -> None:
+    """All that stand in comments at once: they are planned, and ask for what they say."""
+    copy_without_messages(tmp_path)
+    profile = tmp_path / "profiles/slurm/profile.yaml"
+    text, n = re.subn(r"^#((?:set-|  (?:  )?\w).*)$", r"\1", profile.read_text(), flags=re.M)
+    assert n > 10
+    profile.write_text(text)
+    done = run_snakemake(tmp_path, "--dry-run", "--cores", "8", "--profile", str(profile.parent))
+    assert done.returncode == 0, done.stderr[-3000:]
+    jobs = re.findall(r"^ *(?:local)?rule (\w+):\n((?:.+\n)*?) +resources: (.*)", done.stdout + done.stderr, re.M)
+    for rule, head, asked in jobs:
+        embeds = rule == "embed_model"
+        assert ("slurm_partition=gpu, gres=gpu:1" in asked) == embeds, rule
+        assert ("threads: 8\n" in head) == embeds, rule
+    examples = yaml.safe_load(text)["set-resources"]
+    assert set(examples) <= {rule for rule, _, _ in jobs}
+    for rule, _, asked in jobs:
+        for name, value in examples.get(rule, {}).items():
+            assert f"{name}={value}" in asked
+
+
 def test_the_default_profile_leaves_resources_to_its_users() -> None:
     kept = yaml.safe_load((ROOT / "profiles/default/profile.yaml").read_text())
     assert set(kept) == {"rerun-incomplete", "rerun-triggers"}
@@ -158,6 +178,9 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
     subjects = pd.read_csv(ROOT / config["subjects_table"], sep="\t", comment="#")
     n_subjects, n_sessions, n_models = len(subjects), int(subjects["sessions"].sum()), len(config["models"])
     mapped = config["searchlight"]["models"]
+    used = {*config["models"], *mapped}
+    table = pd.read_csv(ROOT / config["models_table"], sep="\t", comment="#", index_col="model")
+    encoded = set(table.index[table["encoder"].notna()])
     contrasts = yaml.safe_load((ROOT / "config.yaml").read_text())["searchlight"]["contrasts"]
     n_maps = len(mapped) + len(contrasts)
     n_hemispheres, n_depths, n_spaces = 2, 3, 2
@@ -187,7 +210,8 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "extract_surface_session": n_sessions,
         "extract_volume_session": n_sessions,
         "average_repeats": n_subjects * n_spaces,
-        "embed_model": len({*config["models"], *mapped}),
+        "embed_model": len(used & encoded),
+        "build_model": len(used - encoded),
         "compute_model_rdm": n_models,
         "compute_roi_rdm": n_subjects,
         "compare_roi_rdms": n_models,

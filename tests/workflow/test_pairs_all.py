@@ -126,7 +126,7 @@ def test_an_added_model_extracts_nothing_and_is_compared_over_all_pairs(all_pair
     resampled = {"bootstrap_rois", "permute_images", "tabulate_permutations"}
     ceilings = {"estimate_roi_ceilings", "tabulate_ceilings"}
     assert planned == RUN | resampled | ceilings | {
-        "embed_model",
+        "build_model",
         "compute_model_rdm",
         "compare_roi_rdms",
         "plot_rdms",

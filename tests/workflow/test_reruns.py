@@ -221,7 +221,7 @@ def test_an_added_mapped_model_is_scored_alone(plan_after: Callable) -> None:
 
 
 def test_a_seed_touches_only_the_features_that_draw_from_it(plan_after: Callable) -> None:
-    assert plan_after("`seed`")["embed_model"] == {"results/models/features/random.nc"}
+    assert plan_after("`seed`")["build_model"] == {"results/models/features/random.nc"}
 
 
 def test_another_encoder_touches_only_the_models_that_use_it(plan_after: Callable) -> None:
@@ -251,7 +251,7 @@ def test_a_subject_comes_and_goes_without_a_trace_in_the_costly_files_of_the_oth
     finally:
         for path in gone:
             (tmp_path / f"{path.parent.name}_{path.name}").rename(path)
-    assert "embed_model" not in planned
+    assert not {"embed_model", "build_model"} & set(planned)
     for rule in (*GROUPS["betas"], "tabulate_trials", "score_searchlight", "draw_image_sets"):
         assert of_subjects(planned[rule]) == {"subj03"}, rule
 

@@ -27,7 +27,7 @@ rule extract_surface_session:
     resources:
         mem_mb=surface_extraction_mem_mb,
         runtime=lambda wildcards, input, attempt: attempt
-        * (5 + int(input.size_mb // 200)),
+        * (3 + int(input.size_mb // 200)),
         disk_mb=surface_extraction_disk_mb,
     params:
         code=script_digest("extract_surface_session.py"),
@@ -61,7 +61,7 @@ rule extract_volume_session:
     resources:
         mem_mb=volume_extraction_mem_mb,
         runtime=lambda wildcards, input, attempt: attempt
-        * (5 + int(input.size_mb // 200)),
+        * (3 + int(input.size_mb // 200)),
         disk_mb=lambda wildcards, input: 1 + int(input.size_mb * 2),
     params:
         code=script_digest("extract_volume_session.py"),

@@ -24,8 +24,6 @@ resource_scopes:
 
 def embedding_threads(wildcards):
     """A sentence encoder is the one job that uses several cores; twice as many take half the time."""
-    if not STUDY.encoder_row(wildcards.model):
-        return 1
     # On one machine half of the cores: two encoder models, or one and the betas, run side by side.
     return EMBEDDING_CORES if ON_A_CLUSTER else max(1, (workflow.cores or 8) // 2)
 
@@ -38,11 +36,6 @@ def extraction_group(wildcards):
     # The profile names the group by this.
     workflow.parent_groupids[name] = "extraction"
     return name
-
-
-def embedding_group(wildcards):
-    """Models without a sentence encoder take seconds: one cluster job for all of them. None: a job of its own."""
-    return None if STUDY.encoder_row(wildcards.model) else GROUP_OF["embed_model"]
 
 
 RUN_STARTED = time.time()

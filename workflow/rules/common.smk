@@ -34,14 +34,14 @@ from capcortex.costs import (
 )
 from capcortex.demands import (
     demands_of,
-    embedding_mb,
-    model_rdm_mb,
+    demands_of_model,
     n_ceilings,
     n_image_sets,
     n_rois,
     n_scores,
     n_text_images,
     n_vertices,
+    own_file_mb,
 )
 from capcortex.digests import code_digest
 from capcortex.fetch.sources import TERMS_NOT_ACCEPTED, read_sources
@@ -101,12 +101,32 @@ def memory_of(rule):
     return lambda wildcards, attempt: attempt * DEMANDS[rule].memory_mb
 
 
+def minutes_for(rule, seconds):
+    """Minutes that a job asks for: twice those expected, and 10 for a slow start; 3 where many of them are one job."""
+    return (3 if rule in GROUP_OF else 10) + math.ceil(seconds / 30)
+
+
 def minutes_of(rule):
-    """Minutes that a rule's jobs ask for: twice those expected, and 10 for a slow start; 3 where many of them are one job."""
-    start = 3 if rule in GROUP_OF else 10
-    return lambda wildcards, attempt: attempt * (
-        start + math.ceil(DEMANDS[rule].seconds / 30)
+    """Minutes that a rule's jobs ask for."""
+    return lambda wildcards, attempt: attempt * minutes_for(rule, DEMANDS[rule].seconds)
+
+
+def memory_of_model(rule):
+    """Memory in MB that the job of a model asks for."""
+    return (
+        lambda wildcards, attempt: attempt
+        * demands_of_model(STUDY, wildcards.model)[rule].memory_mb
     )
+
+
+def minutes_of_model(rule):
+    """Minutes that the job of a model asks for."""
+
+    def minutes(wildcards, attempt):
+        seconds = demands_of_model(STUDY, wildcards.model)[rule].seconds
+        return attempt * minutes_for(rule, seconds)
+
+    return minutes
 
 
 def made_brain_disk_mb(subject, *, twins):
@@ -505,40 +525,52 @@ def fsaverage_surfaces():
     return paths if at_hand else []
 
 
+# Features of a model: of `embed_model` if it has a sentence encoder, of `build_model` if not.
+MODEL_FEATURES = "results/models/features/{model}.nc"
+ENCODED_MODELS = [name for name in STUDY.models["model"] if STUDY.encoder_row(name)]
+BUILT_MODELS = sorted({*STUDY.models["model"]} - {*ENCODED_MODELS})
+
+
+def identity_of_model(model):
+    """What of a model's row enters its features."""
+    return {key: STUDY.model_row(model)[key] for key in ("model", "builder")}
+
+
+def seed_of_model(model):
+    """The study's seed, for models that draw."""
+    drawn = STUDY.model_row(model)["builder"] in SEEDED
+    return STUDY.config["seed"] if drawn else None
+
+
 def encoder_of_model(wildcards):
-    """What of a model's sentence encoder enters its features; nothing for models without one."""
+    """What of a model's sentence encoder enters its features."""
     row = STUDY.encoder_row(wildcards.model)
-    wanted = ("encoder", "source", "revision", "coco_captions")
-    return None if row is None else {key: row[key] for key in wanted}
+    return {key: row[key] for key in ("encoder", "source", "revision", "coco_captions")}
 
 
 def embedding_runtime(wildcards, attempt):
-    """Minutes: 50 sentences a second with an encoder; without one tables of all captions are read."""
-    per_second = 50 if STUDY.encoder_row(wildcards.model) else 1000
-    n_sentences = CAPTIONS_OF_IMAGE * n_text_images(STUDY)
-    return attempt * (15 + n_sentences // per_second // 60)
+    """Minutes: 50 sentences a second."""
+    return attempt * (15 + CAPTIONS_OF_IMAGE * n_text_images(STUDY) // 50 // 60)
 
 
 def embedding_disk_mb(wildcards):
-    """Features and, with an encoder, the vectors of all sentences; a matrix of one's own as float32."""
-    n_images, path = (
-        n_text_images(STUDY),
-        STUDY.model_row(wildcards.model)["path"],
-    )
-    n_rows = n_images * (
-        1 + CAPTIONS_OF_IMAGE * (STUDY.encoder_row(wildcards.model) is not None)
-    )
-    own = 2 * os.path.getsize(path) / 2**20 if path and os.path.exists(path) else 0
-    return 20 + int(1.2 * features_mb(n_rows) + own)
+    """Features and the vectors of all sentences."""
+    return 20 + int(1.2 * features_mb((1 + CAPTIONS_OF_IMAGE) * n_text_images(STUDY)))
+
+
+def building_disk_mb(wildcards):
+    """Features; a matrix of one's own as float32."""
+    own = 2 * own_file_mb(STUDY, wildcards.model)
+    return 20 + int(1.2 * features_mb(n_text_images(STUDY)) + own)
 
 
 ENCODER_RECORD = "resources/fetched/encoders/{encoder}.json"
 
 
 def encoder_record(wildcards):
-    """The record of a model's sentence encoder that is fetched from the hub; nothing for other models."""
+    """The record of a model's sentence encoder that is fetched from the hub; nothing for others."""
     row = STUDY.encoder_row(wildcards.model)
-    fetched = row is not None and is_on_hub(row["source"])
+    fetched = is_on_hub(row["source"])
     return {"encoder_record": ENCODER_RECORD.format(**row)} if fetched else {}
 
 

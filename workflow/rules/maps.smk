@@ -12,7 +12,7 @@ rule score_searchlight:
         image_sets=rules.draw_image_sets.output.image_sets,
         # Features, not RDMs: these are of the image sets of all subjects, and scores are costly.
         features=lambda wildcards: expand(
-            rules.embed_model.output.features, model=wildcards.batch.split("+")
+            MODEL_FEATURES, model=wildcards.batch.split("+")
         ),
     output:
         scores=f"{SEARCHLIGHT_SETS}/{{batch}}/{{subject}}_block-{{block}}.nc",

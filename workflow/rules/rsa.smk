@@ -7,7 +7,7 @@ Needs: results/betas, results/models/features, results/design/image_sets. Makes:
 rule compute_model_rdm:
     """Dissimilarities of the images of every set under one model."""
     input:
-        features=rules.embed_model.output.features,
+        features=MODEL_FEATURES,
         image_sets=EVERY_IMAGE_SET,
     output:
         rdm="results/rdms/models/{model}.nc",
@@ -21,8 +21,8 @@ rule compute_model_rdm:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * model_rdm_mb(STUDY, wildcards.model),
-        runtime=lambda wildcards, attempt: attempt * 20,
+        mem_mb=memory_of_model("compute_model_rdm"),
+        runtime=minutes_of_model("compute_model_rdm"),
         disk_mb=1 + int(RDM_MB),
     params:
         distance=lambda wildcards: STUDY.model_row(wildcards.model)["distance"],
@@ -191,7 +191,7 @@ rule compare_all_pairs:
         indices=roi_indices,
         mask=roi_mask,
         ncsnr=roi_ncsnr,
-        features=every_model(rules.embed_model.output.features),
+        features=every_model(MODEL_FEATURES),
         # As for compare_roi_rdms.
         sentinel=rules.check_sentinel.output.sentinel,
     output:

@@ -40,44 +40,71 @@ rule prepare_captions:
 
 
 rule embed_model:
-    """Features of every image under one model."""
+    """Features of every image under one model that has a sentence encoder."""
     input:
-        unpack(own_model_file),
         unpack(encoder_record),
         captions=rules.prepare_captions.output.captions,
         categories=rules.prepare_captions.output.categories,
     output:
-        features="results/models/features/{model}.nc",
+        features=MODEL_FEATURES,
     log:
         "logs/embed_model/{model}.log",
     benchmark:
         "benchmarks/embed_model/{model}.tsv"
-    group:
-        embedding_group
+    wildcard_constraints:
+        model="|".join(ENCODED_MODELS),
     conda:
         "../../envs/embed.yaml"
     threads: embedding_threads
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * embedding_mb(STUDY, wildcards.model),
+        mem_mb=memory_of_model("embed_model"),
         runtime=embedding_runtime,
         disk_mb=embedding_disk_mb,
     params:
-        model=lambda wildcards: {
-            key: STUDY.model_row(wildcards.model)[key] for key in ("model", "builder")
-        },
+        model=lambda wildcards: identity_of_model(wildcards.model),
         encoder=encoder_of_model,
-        seed=lambda wildcards: (
-            STUDY.config["seed"]
-            if STUDY.model_row(wildcards.model)["builder"] in SEEDED
-            else None
-        ),
+        seed=lambda wildcards: seed_of_model(wildcards.model),
         cache="resources/sentence_vectors",
         code=script_digest("embed_model.py"),
         provenance="results/provenance",
     message:
-        "Features of model {wildcards.model}"
+        "Features of model {wildcards.model}, by its sentence encoder"
     script:
         "../../scripts/embed_model.py"
+
+
+rule build_model:
+    """Features of every image under one model without a sentence encoder."""
+    input:
+        unpack(own_model_file),
+        captions=rules.prepare_captions.output.captions,
+        categories=rules.prepare_captions.output.categories,
+    output:
+        features=MODEL_FEATURES,
+    log:
+        "logs/build_model/{model}.log",
+    benchmark:
+        "benchmarks/build_model/{model}.tsv"
+    wildcard_constraints:
+        model="|".join(BUILT_MODELS),
+    group:
+        GROUP_OF["build_model"]
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_of_model("build_model"),
+        runtime=minutes_of_model("build_model"),
+        disk_mb=building_disk_mb,
+    params:
+        model=lambda wildcards: identity_of_model(wildcards.model),
+        seed=lambda wildcards: seed_of_model(wildcards.model),
+        code=script_digest("build_model.py"),
+        provenance="results/provenance",
+    message:
+        "Features of model {wildcards.model}"
+    script:
+        "../../scripts/build_model.py"
 
 
 rule check_sentinel:

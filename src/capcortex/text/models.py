@@ -71,12 +71,12 @@ class Material:
 def build_model(
     *,
     model: Mapping[str, Any],
-    encoder: Mapping[str, Any] | None,
     captions: pd.DataFrame,
     categories: pd.DataFrame,
     seed: int | None,
-    path: str | Path | None,
-    cache_folder: str | Path | None,
+    encoder: Mapping[str, Any] | None = None,
+    path: str | Path | None = None,
+    cache_folder: str | Path | None = None,
     encoder_record: str | Path | None = None,
 ) -> xr.DataArray:
     """Build one model.
@@ -85,12 +85,12 @@ def build_model(
     ----------
     model
         Row of ``config/models.tsv``; the columns ``model`` and ``builder`` are used.
-    encoder
-        Row of ``config/encoders.tsv``, or none for models without encoder.
     captions, categories
         Tables of ``capcortex.text.captions``.
     seed
         The study's seed.
+    encoder
+        Row of ``config/encoders.tsv``, or none for models without encoder.
     path
         File of the builders ``features`` and ``rdm``.
     cache_folder
