@@ -49,22 +49,32 @@ onstart:
         and not STUDY.config["bucket"]["nsd_terms_accepted"]
     ):
         raise WorkflowError(TERMS_NOT_ACCEPTED)
-    # Killed jobs leave half-written files under temporary names. Those of a living Snakemake, which may make other files here
-    # at the same time, and of its jobs on a cluster stay.
-    if not (running_snakemakes(Path.cwd()) or may_have_queued_jobs(Path.cwd())):
+    # Another Snakemake may live, and make other files here at the same time.
+    if not running_snakemakes(Path.cwd()):
+        try:
+            require_no_queued_jobs(Path.cwd())
+        except RuntimeError as error:
+            raise WorkflowError(str(error)) from None
+        # Killed jobs leave half-written files under temporary names.
         remove_partial_files()
     if ON_A_CLUSTER:
         note_submitter(Path.cwd())
 
 
 onsuccess:
-    if ON_A_CLUSTER:
+    if ON_A_CLUSTER and not running_snakemakes(Path.cwd()):
         forget_submitter(Path.cwd())
 
 
 onerror:
-    if ON_A_CLUSTER:
-        forget_submitter(Path.cwd())
+    # After Ctrl-C jobs that waited to be submitted are in the queue, and those that were cancelled take a while to end.
+    if ON_A_CLUSTER and not running_snakemakes(Path.cwd()):
+        logger.info("Making sure that no job of this folder is left in SLURM's queue.")
+        try:
+            empty_queue(Path.cwd())
+            forget_submitter(Path.cwd())
+        except RuntimeError as error:
+            logger.error(str(error))
 
 
 rule all:

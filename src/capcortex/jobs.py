@@ -32,7 +32,9 @@ LARGEST_HASHED_BYTES = 64 * 2**20
 # Where the records of jobs lie: those of the study, and those of what is fetched or made up, which outlive `rm -r results`.
 RECORDS = ("results/provenance", "resources/miniature/provenance", "resources/fetched/provenance")
 # Errors of a machine or its file system, which another attempt may not meet.
-PASSING_ERRORS = {errno.ENOMEM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR}
+PASSING_ERRORS = {errno.ENOMEM, errno.EIO, errno.EAGAIN, errno.EINTR}
+# Of network file systems.
+PASSING_ERRORS |= {errno.ESTALE, errno.ETIMEDOUT, errno.ESHUTDOWN, errno.ENOTCONN, errno.ENOLCK, errno.EREMOTEIO}
 # torch has no error of its own for it on a CPU.
 NO_MEMORY = re.compile("out of memory|allocate memory", re.I)
 REFUSAL = re.compile(r"\S+ \S+ CRITICAL root: (.+)")

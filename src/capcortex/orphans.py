@@ -33,7 +33,7 @@ NO_CLUSTER = "Could not establish a configuration source"
 """What SLURM's programs say on a machine that belongs to no cluster."""
 SUBMITTER = ".snakemake/submitter"
 """Where the name of the machine stands whose Snakemake submits a folder's jobs to a cluster; Snakemake's own notes do not say."""
-ELSEWHERE = f"try again there. If nothing of it is left for sure: rm {SUBMITTER}; the lock is still there"
+IF_NOTHING_IS_LEFT = f"If nothing of it is left for sure: rm {SUBMITTER}"
 INSIDE_A_JOB = "--mode"
 """The option by which Snakemake tells itself that it runs inside a job, where it makes what another Snakemake asks for."""
 MOST_OPTIONS = 10
@@ -83,9 +83,7 @@ def end(processes: Iterable[psutil.Process], patience_s: float = PATIENCE_S) -> 
             time.sleep(0.05)
     if left:
         owners = ", ".join(f"{process.pid} of {process.username()}" for process in left)
-        raise RuntimeError(
-            f"jobs of this folder do not end (process {owners}): end them, then try again; the lock is still there"
-        )
+        raise RuntimeError(f"jobs of this folder do not end (process {owners}): end them, then try again")
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def queued_jobs(folder: str | Path) -> list[QueuedJob]:
     if done.returncode != 0:
         raise RuntimeError(
             f"squeue fails ({_last_line(done.stderr)}): it is not known whether jobs of this folder are in SLURM's queue. Try "
-            "again when SLURM answers; the lock is still there"
+            "again when SLURM answers"
         )
     here = Path(folder).resolve()
     # A line break in what others named their job or folder makes lines of fewer parts.
@@ -148,12 +146,25 @@ def queued_jobs(folder: str | Path) -> list[QueuedJob]:
     ]
 
 
-def may_have_queued_jobs(folder: str | Path) -> bool:
-    """Whether jobs of a folder are in SLURM's queue, or SLURM does not say."""
-    try:
-        return bool(queued_jobs(folder))
-    except RuntimeError:
-        return True
+def require_no_queued_jobs(folder: str | Path) -> None:
+    """Fail if an earlier run that submitted jobs of a folder has left some: they would write the files that a new run makes.
+
+    A run that ends forgets that it submitted, once no job is left; one that is killed does not.
+
+    Raises
+    ------
+    RuntimeError
+        Naming the jobs, or if SLURM does not say.
+    """
+    name = submitter(folder)
+    if name is None:
+        return
+    if jobs := queued_jobs(folder):
+        where = "" if name == socket.gethostname() else f" on {name}, if no Snakemake runs there"
+        raise RuntimeError(
+            f"jobs of this folder that an earlier run has left are in SLURM's queue, and would write the same files: "
+            f"{_listed(jobs)}. make unlock{where} (with AWAIT=yes those that have begun come to their end)"
+        )
 
 
 def empty_queue(folder: str | Path, *, wait: bool = False, patience_s: float = QUEUE_PATIENCE_S) -> list[str]:
@@ -189,8 +200,7 @@ def empty_queue(folder: str | Path, *, wait: bool = False, patience_s: float = Q
         if not wait and time.monotonic() >= deadline:
             said = f" (scancel: {_last_line(answer.stderr)})" if answer and answer.returncode else ""
             raise RuntimeError(
-                f"jobs of this folder stay in SLURM's queue{said}: {_listed(jobs)}. End them, then try again; the lock is still "
-                "there"
+                f"jobs of this folder stay in SLURM's queue{said}: {_listed(jobs)}. End them, then try again"
             )
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -223,7 +233,8 @@ def main(folder: Path, *, wait: bool = False) -> str:
     name = submitter(folder)
     if name not in (None, socket.gethostname()):
         raise RuntimeError(
-            f"jobs of this folder were submitted to a cluster from {name}, where Snakemake may still be running: {ELSEWHERE}"
+            f"jobs of this folder were submitted to a cluster from {name}, where Snakemake may still be running: try again "
+            f"there. {IF_NOTHING_IS_LEFT}"
         )
     # First the cluster's: if some run on this machine, they may be waited for.
     end(running_submissions(folder))
@@ -244,9 +255,10 @@ def main(folder: Path, *, wait: bool = False) -> str:
 
 def _none_without_slurm(folder: str | Path) -> list[QueuedJob]:
     if name := submitter(folder):
+        where = "load SLURM's module, or put squeue into PATH" if name == socket.gethostname() else "try again there"
         raise RuntimeError(
-            f"jobs of this folder were submitted to a cluster from {name}, and this machine has no SLURM to ask for them: "
-            f"{ELSEWHERE}"
+            f"jobs of this folder were submitted to a cluster from {name}, and there is no SLURM here to ask for them: {where}. "
+            f"{IF_NOTHING_IS_LEFT}"
         )
     return []
 
@@ -327,4 +339,4 @@ if __name__ == "__main__":
     try:
         print(main(Path.cwd(), wait=parser.parse_args().wait))
     except RuntimeError as error:
-        sys.exit(str(error))
+        sys.exit(f"{error}; the lock is still there")

@@ -80,6 +80,7 @@ def test_what_a_job_refuses_is_known_from_its_log(run_job, tmp_path):
         "import torch; torch.empty(10**15)",
         "raise OSError(errno.EIO, 'a disk that fails')",
         "raise OSError(errno.ESTALE, 'a file system that was away')",
+        "raise OSError(errno.ENOLCK, 'a server of locks that was away')",
         "os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)",
         "os.kill(os.getpid(), signal.SIGKILL)",
         WRITE,

@@ -17,8 +17,8 @@ from capcortex.orphans import (
     end,
     forget_submitter,
     main,
-    may_have_queued_jobs,
     note_submitter,
+    require_no_queued_jobs,
     running_jobs,
     running_snakemakes,
 )
@@ -171,21 +171,26 @@ def test_jobs_on_a_cluster_are_named_as_the_profile_has_it():
 
 def test_jobs_of_a_cluster_are_not_forgotten_where_it_cannot_be_asked(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert not may_have_queued_jobs(tmp_path)
+    require_no_queued_jobs(tmp_path)
     note_submitter(tmp_path)
-    assert may_have_queued_jobs(tmp_path)
-    with pytest.raises(RuntimeError, match=f"from {socket.gethostname()}, and this machine has no SLURM"):
-        main(tmp_path)
+    for ask in (main, require_no_queued_jobs):
+        with pytest.raises(
+            RuntimeError, match=f"from {socket.gethostname()}, and there is no SLURM .*: load SLURM's module"
+        ):
+            ask(tmp_path)
     forget_submitter(tmp_path)
-    assert not may_have_queued_jobs(tmp_path)
+    require_no_queued_jobs(tmp_path)
     assert main(tmp_path) == "No job was left running."
 
 
-def test_a_snakemake_that_may_live_on_another_machine_keeps_its_jobs(tmp_path):
+def test_a_snakemake_that_may_live_on_another_machine_keeps_its_jobs(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
     note_submitter(tmp_path)
     note = tmp_path / SUBMITTER
     note.write_text("login2")
     with pytest.raises(RuntimeError, match=f"from login2, where Snakemake may still be running: .* rm {SUBMITTER}"):
         main(tmp_path)
+    with pytest.raises(RuntimeError, match="no SLURM here to ask for them: try again there"):
+        require_no_queued_jobs(tmp_path)
     note.unlink()
     assert main(tmp_path) == "No job was left running."

@@ -23,6 +23,8 @@ import pytest
 PROGRAMS = ("munged", "mariadbd", "mariadb-install-db", "mariadb", "slurmdbd", "slurmctld", "slurmd", "sbatch", "sacct")
 LINK = Path("/etc/slurm/slurm.conf")
 """Where SLURM's programs look: Snakemake's plugin takes SLURM_CONF out of the environment before it calls `srun` in a job."""
+FOLDER = Path("/tmp")  # noqa: S108
+"""Not pytest's, nor that of TMPDIR, which may be too long for sockets."""
 PREFIX = "capcortex-slurm-"
 OWNER = "owner"
 """Name of the file with the process that started a SLURM."""
@@ -369,6 +371,14 @@ def identity(process: psutil.Process) -> tuple[int, float]:
     return process.pid, process.create_time()
 
 
+def is_alive(number: int, since: float) -> bool:
+    """Whether the process of an identity lives. Its time counts from when the machine started, which is known to the second."""
+    try:
+        return abs(psutil.Process(number).create_time() - since) < 2
+    except psutil.NoSuchProcess:
+        return False
+
+
 def holders(path: Path) -> list[psutil.Process]:
     """Return the processes that have a file open, or one of a folder, and then what they started.
 
@@ -436,11 +446,9 @@ def why_not() -> str | None:
 
 
 def remove_left_over() -> None:
-    """Remove the SLURM of tests that were killed; that of tests that run stays."""
-    folder = LINK.readlink().parent if LINK.is_symlink() else Path()
-    if folder.name.startswith(PREFIX):
-        owner = literal_eval((folder / OWNER).read_text()) if (folder / OWNER).exists() else None
-        if owner not in map(identity, psutil.process_iter()):
+    """Remove the SLURMs of tests that were killed, also while they started; those of tests that run stay."""
+    for folder in FOLDER.glob(f"{PREFIX}*"):
+        if not (folder / OWNER).exists() or not is_alive(*literal_eval((folder / OWNER).read_text())):
             remove(folder)
 
 
@@ -454,8 +462,7 @@ def slurm(request: pytest.FixtureRequest) -> Iterator[PrivateSlurm]:
         reason = "tests on a real SLURM have a run of their own: make test-slurm (pytest -m slurm)"
     if reason:
         pytest.skip(reason)
-    # Not in pytest's folder: too long for sockets.
-    cluster = PrivateSlurm(Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp")))
+    cluster = PrivateSlurm(Path(tempfile.mkdtemp(prefix=PREFIX, dir=FOLDER)))
     try:
         try:
             cluster.start()

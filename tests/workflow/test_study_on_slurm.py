@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from comparing import largest_difference, require_equal_runs
-from private_slurm import ACCOUNT, NODES, PARTITION, URGENT_PARTITION, PrivateSlurm, wait_until
+from private_slurm import ACCOUNT, NODES, PARTITION, URGENT_PARTITION, PrivateSlurm, search_path, wait_until
 from running import TINY, copy_code, copy_study, hold_a_job
 
 from capcortex.orphans import submitter
@@ -43,11 +43,12 @@ def command(folder: Path, *more: str, config: Path = TINY) -> list[str]:
 class Run:
     """Snakemake at work through SLURM."""
 
-    def __init__(self, slurm: PrivateSlurm, folder: Path, *more: str, config: Path = TINY) -> None:
+    def __init__(self, slurm: PrivateSlurm, folder: Path, *more: str, config: Path = TINY, **environment: str) -> None:
         self.slurm, self.folder = slurm, folder
         self.before = set(slurm.jobs())
         self.log = folder / "run.txt"
-        self.environment = slurm.environment | {"SBATCH_ACCOUNT": ACCOUNT, "SBATCH_PARTITION": PARTITION}
+        of_user = {"SBATCH_ACCOUNT": ACCOUNT, "SBATCH_PARTITION": PARTITION}
+        self.environment = slurm.environment | of_user | environment
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 command(folder, *more, config=config),
@@ -101,9 +102,9 @@ class Run:
 
 
 @contextmanager
-def run(slurm: PrivateSlurm, folder: Path, *more: str, config: Path = TINY) -> Iterator[Run]:
+def run(slurm: PrivateSlurm, folder: Path, *more: str, config: Path = TINY, **environment: str) -> Iterator[Run]:
     """Start Snakemake; what is left of it and its jobs when a test fails goes."""
-    running = Run(slurm, folder, *more, config=config)
+    running = Run(slurm, folder, *more, config=config, **environment)
     try:
         yield running
     except BaseException as error:
@@ -270,18 +271,25 @@ def test_snakemake_that_was_killed_begins_again_where_it_was(
         held = snakemake.held()
         os.killpg(snakemake.process.pid, signal.SIGKILL)
         snakemake.process.wait()
+        n_done = int(re.findall(r"(\d) of 3 steps", snakemake.output())[-1])
         done = {path.name: path.stat().st_mtime_ns for path in (study / REGIONS).glob("[!.]*.nc")}
-        refused = subprocess.run(
-            command(study, *targets(study)),
-            cwd=study,
-            env=snakemake.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+
+        def call(*words: str) -> subprocess.CompletedProcess:
+            words = (sys.executable, "-m", *words)
+            environment = snakemake.environment
+            return subprocess.run(words, cwd=study, env=environment, capture_output=True, text=True, check=False)
+
+        remove_lock = ("snakemake", "--configfile", str(TINY), "--unlock")
+        again = command(study, *targets(study))[2:]
+        refused = call(*again)
         assert refused.returncode == 1
         assert "lock" in refused.stderr.lower()
-        # Another machine, of no cluster.
+        # As one should not do it.
+        assert call(*remove_lock).returncode == 0
+        refused = call(*again)
+        assert refused.returncode == 1
+        assert f"are in SLURM's queue, and would write the same files: {held} RUNNING. make unlock" in refused.stderr
+        # A shell that knows no SLURM.
         hidden = subprocess.run(
             [sys.executable, "-m", "capcortex.orphans"],
             cwd=study,
@@ -291,27 +299,57 @@ def test_snakemake_that_was_killed_begins_again_where_it_was(
             check=False,
         )
         assert hidden.returncode == 1
-        assert "this machine has no SLURM to ask for them" in hidden.stderr
+        assert "there is no SLURM here to ask for them: load SLURM's module, or put squeue into PATH" in hidden.stderr
         assert list(slurm.queue()) == [held]
-        for words in (["-m", "capcortex.orphans"], ["-m", "snakemake", "--configfile", str(TINY), "--unlock"]):
-            unlocked = subprocess.run(
-                [sys.executable, *words],
-                cwd=study,
-                env=snakemake.environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+        for words in (("capcortex.orphans",), remove_lock):
+            unlocked = call(*words)
             assert unlocked.returncode == 0, unlocked.stderr
         assert slurm.queue() == {}
         assert slurm.jobs()[held].state == "CANCELLED"
+    with run(slurm, study, *targets(study)) as finished:
+        assert finished.wait() == 0
+    require_regions(study, tiny_study)
+    kept = [name for name, time in done.items() if (study / REGIONS / name).stat().st_mtime_ns == time]
+    assert len(done) == 2 * n_done, "rdm and ceilings of each subject"
+    assert kept == list(done)
+    assert len(finished.jobs()) == 3 - n_done
+
+
+def test_the_same_command_again_after_ctrl_c(
+    slurm: PrivateSlurm, study: Path, tiny_study: Path, tmp_path_factory
+) -> None:
+    """Also where SLURM is slow: what is submitted after the others were cancelled is cancelled too, before Snakemake ends."""
+    slow = tmp_path_factory.mktemp("slow") / "sbatch"
+    slow.write_text(f'#!/bin/sh\nsleep 5\nexec {shutil.which("sbatch", path=search_path())} "$@"\n')
+    slow.chmod(0o755)
+    path = f"{slow.parent}:{slurm.environment['PATH']}"
+    with run(slurm, study, *targets(study), PATH=path) as snakemake:
+        # The plugin submits two at a time.
+        wait_until(lambda: "has been submitted with" in snakemake.output(), "submitted jobs", PATIENCE_S)
+        snakemake.process.send_signal(signal.SIGINT)
+        assert snakemake.wait() == 1
+        assert slurm.queue() == {}
+    assert {job.state for job in snakemake.jobs()} == {"CANCELLED"}
+    assert len(snakemake.jobs()) == 3
+    assert submitter(study) is None
     with run(slurm, study, *targets(study)) as again:
         assert again.wait() == 0
     require_regions(study, tiny_study)
-    kept = [name for name, time in done.items() if (study / REGIONS / name).stat().st_mtime_ns == time]
-    assert len(done) == 2, "rdm and ceilings of one subject"
-    assert kept == list(done)
-    assert len(again.jobs()) == 2
+
+
+def test_an_account_that_there_is_not_ends_the_run(slurm: PrivateSlurm, study: Path, tiny_study: Path) -> None:
+    """Of a job alone, and of a group."""
+    subprocess.run(["cp", "-al", tiny_study / REGIONS, study / REGIONS], check=True)
+    for gone, target in (
+        (REGIONS, targets(study)[1]),
+        ("results/tables", "results/tables/model-comparisons_space-fsaverage.tsv"),
+    ):
+        shutil.rmtree(study / gone)
+        with run(slurm, study, "--", target, SBATCH_ACCOUNT="nobody") as snakemake:
+            assert snakemake.wait() == 1
+        assert "The given account nobody appears to be invalid" in snakemake.output()
+        assert snakemake.jobs() == []
+        subprocess.run(["cp", "-al", tiny_study / gone, study / gone], check=True)
 
 
 def test_bad_input_is_told_once_and_not_tried_again(slurm: PrivateSlurm, study: Path) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from types import SimpleNamespace
 
 from snakemake.jobs import GroupJob, Job
 from snakemake.logging import logger
@@ -9,7 +10,8 @@ from snakemake.logging import logger
 from capcortex.costs import EMBEDDING_CORES, GROUP_OF, extraction_block
 from capcortex.jobs import refusal
 
-# Jobs go to a cluster (`jobs` of a profile says how many at once), or this is one of them.
+# Jobs go to a cluster (`jobs` of a profile says how many at once), or this is one of them. Which executor runs is not known yet:
+# with `--cores` and `--jobs` on one machine small jobs come one after another too.
 ON_A_CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
 
 # On a cluster the jobs of a group come one after another, on one core: each asks for one of this (the end of the Snakefile). Here
@@ -57,19 +59,22 @@ Job.restart_times = property(restart_times)
 GroupJob.restart_times = property(
     lambda group: min(job.restart_times for job in group.jobs)
 )
+# When it cannot submit, the plugin (2.8) names `job.rule` before it reports the error. A group has none: Snakemake would wait for
+# ever, for example where the account is mistyped.
+GroupJob.rule = property(lambda group: SimpleNamespace(name=group.name))
 
 
 def states_that_end(query):
     """Let the plugin's query of job states give those that the plugin ends a job by.
 
-    `CANCELLED by 1000` is `CANCELLED`. So is a job that was preempted, if SLURM may not queue it again.
+    `CANCELLED by 1000` is `CANCELLED`. So is a job that was preempted, if SLURM does not queue it again.
     """
 
     async def asked(command, log):
         states, seconds = await query(command, log)
         if states is not None:
             states = {job: state.partition(" ")[0] for job, state in states.items()}
-            if not workflow.executor_settings.requeue:
+            if workflow.executor_settings.no_requeue:
                 states = {
                     job: "CANCELLED" if state == "PREEMPTED" else state
                     for job, state in states.items()

@@ -64,9 +64,10 @@ from capcortex.nsd.sessions import (
     volume_extraction_memory_mb,
 )
 from capcortex.orphans import (
+    empty_queue,
     forget_submitter,
-    may_have_queued_jobs,
     note_submitter,
+    require_no_queued_jobs,
     running_snakemakes,
 )
 from capcortex.rsa.all_pairs import all_pairs_memory_mb
