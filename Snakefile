@@ -69,7 +69,9 @@ onsuccess:
 onerror:
     # After Ctrl-C jobs that waited to be submitted are in the queue, and those that were cancelled take a while to end.
     if ON_A_CLUSTER and not running_snakemakes(Path.cwd()):
-        logger.info("Making sure that no job of this folder is left in SLURM's queue.")
+        logger.info(
+            "Making sure that no job of this folder is left in SLURM's queue."
+        )
         try:
             empty_queue(Path.cwd())
             forget_submitter(Path.cwd())
