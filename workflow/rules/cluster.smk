@@ -2,7 +2,6 @@
 
 import sys
 import time
-from types import SimpleNamespace
 
 from snakemake.jobs import GroupJob, Job
 from snakemake.logging import logger
@@ -59,9 +58,16 @@ Job.restart_times = property(restart_times)
 GroupJob.restart_times = property(
     lambda group: min(job.restart_times for job in group.jobs)
 )
-# When it cannot submit, the plugin (2.8) names `job.rule` before it reports the error. A group has none: Snakemake would wait for
-# ever, for example where the account is mistyped.
-GroupJob.rule = property(lambda group: SimpleNamespace(name=group.name))
+
+
+def group_itself(group):
+    """A group of jobs, which has a name, in the place of the rule that it has not."""
+    return group
+
+
+# When it cannot submit, the plugin (2.8) names `job.rule` before it reports the error. Of a group this would fail, and Snakemake
+# wait for ever, for example where the account is mistyped.
+GroupJob.rule = property(group_itself)
 
 
 def states_that_end(query):
