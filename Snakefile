@@ -57,18 +57,18 @@ onstart:
             raise WorkflowError(str(error)) from None
         # Killed jobs leave half-written files under temporary names.
         remove_partial_files()
-    if ON_A_CLUSTER:
+    if submits_to_slurm():
         note_submitter(Path.cwd())
 
 
 onsuccess:
-    if ON_A_CLUSTER and not running_snakemakes(Path.cwd()):
+    if submits_to_slurm() and not running_snakemakes(Path.cwd()):
         forget_submitter(Path.cwd())
 
 
 onerror:
     # After Ctrl-C jobs that waited to be submitted are in the queue, and those that were cancelled take a while to end.
-    if ON_A_CLUSTER and not running_snakemakes(Path.cwd()):
+    if submits_to_slurm() and not running_snakemakes(Path.cwd()):
         logger.info(
             "Making sure that no job of this folder is left in SLURM's queue."
         )

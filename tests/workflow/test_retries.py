@@ -7,6 +7,8 @@ from pathlib import Path
 from comparing import largest_difference
 from running import TINY, command, copy_study, hold_a_job, run_snakemake
 
+from capcortex.orphans import submitter
+
 DESIGN = "results/design/image_sets/subj01.tsv"
 
 
@@ -37,7 +39,10 @@ def test_a_job_that_refuses_its_input_is_not(tiny_study: Path, tmp_path: Path) -
     text = damaged.read_text()
     damaged.unlink()  # a hard link
     damaged.write_text(text + "\n")
-    done = run_snakemake(tmp_path, "--retries", "2", "--", "results/sentinel.tsv")
+    # `--jobs` is how clusters are told how much they get; this is none.
+    done = run_snakemake(tmp_path, "--retries", "2", "--jobs", "2", "--", "results/sentinel.tsv")
     assert done.returncode == 1
+    assert submitter(tmp_path) is None
+    assert "SLURM" not in done.stderr
     assert done.stderr.count(f"check_sentinel: ValueError: {DESIGN}: damaged or changed") == 1
     assert "Trying to restart job" not in done.stderr

@@ -23,6 +23,11 @@ resource_scopes:
     at_once_in_group="local",
 
 
+def submits_to_slurm():
+    """Whether the jobs of this run go to SLURM; known when it starts."""
+    return workflow.executor_plugin.name == "slurm"
+
+
 def embedding_threads(wildcards):
     """A sentence encoder is the one job that uses several cores; twice as many take half the time."""
     # On one machine half of the cores: two encoder models, or one and the betas, run side by side.
