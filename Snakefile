@@ -77,6 +77,11 @@ onerror:
             forget_submitter(Path.cwd())
         except RuntimeError as error:
             logger.error(str(error))
+    elif submits_to_slurm():
+        logger.warning(
+            "Another Snakemake runs in this folder, so jobs of this one that are left in SLURM's queue stay there; when it has "
+            "ended: make unlock"
+        )
 
 
 rule all:

@@ -33,8 +33,9 @@ LARGEST_HASHED_BYTES = 64 * 2**20
 RECORDS = ("results/provenance", "resources/miniature/provenance", "resources/fetched/provenance")
 # Errors of a machine or its file system, which another attempt may not meet.
 PASSING_ERRORS = {errno.ENOMEM, errno.EIO, errno.EAGAIN, errno.EINTR}
-# Of network file systems.
-PASSING_ERRORS |= {errno.ESTALE, errno.ETIMEDOUT, errno.ESHUTDOWN, errno.ENOTCONN, errno.ENOLCK, errno.EREMOTEIO}
+# Of network file systems; not every system knows all of them.
+OF_NETWORKS = ("ESTALE", "ETIMEDOUT", "ESHUTDOWN", "ENOTCONN", "ENOLCK", "EREMOTEIO")
+PASSING_ERRORS |= {getattr(errno, name) for name in OF_NETWORKS if hasattr(errno, name)}
 # torch has no error of its own for it on a CPU.
 NO_MEMORY = re.compile("out of memory|allocate memory", re.I)
 REFUSAL = re.compile(r"\S+ \S+ CRITICAL root: (.+)")

@@ -36,13 +36,29 @@ SUBMITTER = ".snakemake/submitter"
 IF_NOTHING_IS_LEFT = f"If nothing of it is left for sure: rm {SUBMITTER}"
 INSIDE_A_JOB = "--mode"
 """The option by which Snakemake tells itself that it runs inside a job, where it makes what another Snakemake asks for."""
+ONLY_LOOKING = frozenset(
+    (
+        "-n",
+        "--dry-run",
+        "--dryrun",
+        "-S",
+        "--summary",
+        "-D",
+        "--detailed-summary",
+        "--lint",
+        "--report",
+        "--dag",
+        "--rulegraph",
+    )
+)
+"""Options of a Snakemake that makes nothing."""
 MOST_OPTIONS = 10
 PATIENCE_S = 20
 """How long a job may take to remove what it has half written, before it is killed."""
 
 
 def running_snakemakes(folder: str | Path) -> list[psutil.Process]:
-    """Return the processes of Snakemake itself that run in a folder of this machine."""
+    """Return the processes of Snakemake itself that make something in a folder of this machine."""
     here = Path(folder).resolve()
     return [process for process in _others() if _is_snakemake(process) and _folder_of(process) == here]
 
@@ -149,7 +165,8 @@ def queued_jobs(folder: str | Path) -> list[QueuedJob]:
 def require_no_queued_jobs(folder: str | Path) -> None:
     """Fail if an earlier run that submitted jobs of a folder has left some: they would write the files that a new run makes.
 
-    A run that ends forgets that it submitted, once no job is left; one that is killed does not.
+    A run that ends forgets that it submitted, once no job is left; one that is killed does not. Where none is left after all, and
+    it ran on this machine, that is forgotten here: no Snakemake may run in the folder.
 
     Raises
     ------
@@ -165,6 +182,8 @@ def require_no_queued_jobs(folder: str | Path) -> None:
             f"jobs of this folder that an earlier run has left are in SLURM's queue, and would write the same files: "
             f"{_listed(jobs)}. make unlock{where} (with AWAIT=yes those that have begun come to their end)"
         )
+    if name == socket.gethostname():
+        forget_submitter(folder)
 
 
 def empty_queue(folder: str | Path, *, wait: bool = False, patience_s: float = QUEUE_PATIENCE_S) -> list[str]:
@@ -323,7 +342,7 @@ def _script_of(process: psutil.Process) -> Path:
 
 def _is_snakemake(process: psutil.Process) -> bool:
     command = _command(process)
-    if INSIDE_A_JOB in command:
+    if INSIDE_A_JOB in command or ONLY_LOOKING.intersection(command):
         return False
     # Started by its own name, or by Python as a program or module, with options of Python's before it.
     program, *words = command[:MOST_OPTIONS] or [""]
@@ -339,4 +358,4 @@ if __name__ == "__main__":
     try:
         print(main(Path.cwd(), wait=parser.parse_args().wait))
     except RuntimeError as error:
-        sys.exit(f"{error}; the lock is still there")
+        sys.exit(f"{error}\nSnakemake's lock, if there is one, stays.")

@@ -6,6 +6,8 @@ Every job runs in a process of its own, as Snakemake runs it, with the classes t
 import hashlib
 import json
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -95,6 +97,11 @@ def test_a_job_that_may_succeed_again_or_has_succeeded_refuses_nothing(run_job, 
 def test_errors_of_the_system_that_stay_are_refusals(run_job, body):
     run_job("import errno", body)
     assert "average_repeats: " in refusal(LOG, since=0)
+
+
+def test_jobs_run_where_the_system_does_not_know_all_errors():
+    code = "import errno; del errno.EREMOTEIO; from capcortex.jobs import PASSING_ERRORS; assert errno.ESTALE in PASSING_ERRORS"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_no_log_is_no_refusal(tmp_path):

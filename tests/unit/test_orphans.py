@@ -21,6 +21,7 @@ from capcortex.orphans import (
     require_no_queued_jobs,
     running_jobs,
     running_snakemakes,
+    submitter,
 )
 
 STUBBORN = (
@@ -96,6 +97,19 @@ def test_snakemake_is_known_however_it_was_started(tmp_path, options):
     try:
         assert process.stdout.readline() == "on\n"
         assert [found.pid for found in running_snakemakes(tmp_path)] == [process.pid]
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("option", ["-n", "--dry-run", "--summary"])
+def test_a_snakemake_that_only_looks_does_not_count(tmp_path, option):
+    (tmp_path / "snakemake.py").write_text("import time; print('on', flush=True); time.sleep(600)")
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", option]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "on\n"
+        assert running_snakemakes(tmp_path) == []
     finally:
         process.kill()
         process.wait()
@@ -181,6 +195,19 @@ def test_jobs_of_a_cluster_are_not_forgotten_where_it_cannot_be_asked(tmp_path, 
     forget_submitter(tmp_path)
     require_no_queued_jobs(tmp_path)
     assert main(tmp_path) == "No job was left running."
+
+
+def test_a_note_of_this_machine_without_jobs_in_the_queue_is_forgotten(tmp_path, monkeypatch):
+    (tmp_path / "squeue").write_text("#!/bin/sh\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    note_submitter(tmp_path)
+    require_no_queued_jobs(tmp_path)
+    assert submitter(tmp_path) is None
+    note_submitter(tmp_path)
+    (tmp_path / SUBMITTER).write_text("login2")
+    require_no_queued_jobs(tmp_path)
+    assert submitter(tmp_path) == "login2", "a Snakemake may live there"
 
 
 def test_a_snakemake_that_may_live_on_another_machine_keeps_its_jobs(tmp_path, monkeypatch):

@@ -63,11 +63,13 @@ class PrivateSlurm:
 
     def start(self) -> None:
         """Start everything and wait until the nodes take jobs."""
+        # First of all, and whole: without it other tests would take this SLURM for a left-over one.
+        (self.folder / "owner.partial").write_text(repr(identity(psutil.Process())))
+        (self.folder / "owner.partial").rename(self.folder / OWNER)
         for name in ("db", "log", "spool", "state"):
             (self.folder / name).mkdir()
         # Other users may submit.
         self.folder.chmod(0o755)
-        (self.folder / OWNER).write_text(repr(identity(psutil.Process())))
         ports = free_ports(3 + len(NODES))
         self._start_munged()
         self._start_database(ports[0], ports[1])
@@ -448,7 +450,12 @@ def why_not() -> str | None:
 def remove_left_over() -> None:
     """Remove the SLURMs of tests that were killed, also while they started; those of tests that run stay."""
     for folder in FOLDER.glob(f"{PREFIX}*"):
-        if not (folder / OWNER).exists() or not is_alive(*literal_eval((folder / OWNER).read_text())):
+        owner = folder / OWNER
+        if owner.exists():
+            left_over = not is_alive(*literal_eval(owner.read_text()))
+        else:
+            left_over = time.time() - folder.stat().st_mtime > PATIENCE_S
+        if left_over:
             remove(folder)
 
 

@@ -123,7 +123,7 @@ def test_where_slurm_does_not_answer_nothing_is_unlocked(slurm: PrivateSlurm, st
     refused = run_orphans(study, SLURM_CONF=str(away))
     assert refused.returncode == 1
     assert refused.stderr.startswith("squeue fails (slurm_load_jobs error: Unable to contact slurm controller")
-    assert "the lock is still there" in refused.stderr
+    assert "Snakemake's lock, if there is one, stays." in refused.stderr
 
 
 def test_a_submission_that_hangs_is_ended(slurm: PrivateSlurm, study: Path, tmp_path: Path) -> None:

@@ -318,9 +318,12 @@ def test_snakemake_that_was_killed_begins_again_where_it_was(
 def test_the_same_command_again_after_ctrl_c(
     slurm: PrivateSlurm, study: Path, tiny_study: Path, tmp_path_factory
 ) -> None:
-    """Also where SLURM is slow: what is submitted after the others were cancelled is cancelled too, before Snakemake ends."""
+    """Also where SLURM is slow: what is submitted after the others were cancelled is cancelled too, before Snakemake ends.
+
+    Jobs are held, so that none has ended before it can be cancelled.
+    """
     slow = tmp_path_factory.mktemp("slow") / "sbatch"
-    slow.write_text(f'#!/bin/sh\nsleep 5\nexec {shutil.which("sbatch", path=search_path())} "$@"\n')
+    slow.write_text(f'#!/bin/sh\nsleep 5\nexec {shutil.which("sbatch", path=search_path())} --hold "$@"\n')
     slow.chmod(0o755)
     path = f"{slow.parent}:{slurm.environment['PATH']}"
     with run(slurm, study, *targets(study), PATH=path) as snakemake:
