@@ -320,18 +320,21 @@ def test_the_same_command_again_after_ctrl_c(
 ) -> None:
     """Also where SLURM is slow: what is submitted after the others were cancelled is cancelled too, before Snakemake ends.
 
-    Jobs are held, so that none has ended before it can be cancelled.
+    The nodes are taken, so that none has ended before it can be cancelled.
     """
     slow = tmp_path_factory.mktemp("slow") / "sbatch"
-    slow.write_text(f'#!/bin/sh\nsleep 5\nexec {shutil.which("sbatch", path=search_path())} --hold "$@"\n')
+    slow.write_text(f'#!/bin/sh\nsleep 5\nexec {shutil.which("sbatch", path=search_path())} "$@"\n')
     slow.chmod(0o755)
     path = f"{slow.parent}:{slurm.environment['PATH']}"
+    taken = slurm.submit("sleep 600", "--nodes=2", "--exclusive")
+    slurm.wait_for(taken, "RUNNING")
     with run(slurm, study, *targets(study), PATH=path) as snakemake:
         # The plugin submits two at a time.
         wait_until(lambda: "has been submitted with" in snakemake.output(), "submitted jobs", PATIENCE_S)
         snakemake.process.send_signal(signal.SIGINT)
         assert snakemake.wait() == 1
-        assert slurm.queue() == {}
+        assert slurm.queue() == {taken: "RUNNING"}
+    slurm.cancel(taken)
     assert {job.state for job in snakemake.jobs()} == {"CANCELLED"}
     assert len(snakemake.jobs()) == 3
     assert submitter(study) is None
