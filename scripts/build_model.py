@@ -7,12 +7,14 @@ from capcortex.arrays import write_array
 from capcortex.jobs import job
 from capcortex.text.captions import load_captions, load_categories
 from capcortex.text.models import build_model
+from capcortex.text.words import load_tags
 
 
 def main(
     *,
     captions: Path,
     categories: Path,
+    tags: Path | None,
     file: Path | None,
     features: Path,
     model: dict[str, Any],
@@ -22,6 +24,7 @@ def main(
         model=model,
         captions=load_captions(captions),
         categories=load_categories(categories),
+        tags=load_tags(tags) if tags else None,
         seed=seed,
         path=file,
     )
@@ -30,10 +33,12 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
+        tags = snakemake.input.get("tags")
         file = snakemake.input.get("file")
         main(
             captions=Path(snakemake.input.captions),
             categories=Path(snakemake.input.categories),
+            tags=Path(tags) if tags else None,
             file=Path(file) if file else None,
             features=Path(snakemake.output.features),
             model=snakemake.params.model,

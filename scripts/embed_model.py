@@ -7,12 +7,14 @@ from capcortex.arrays import write_array
 from capcortex.jobs import job
 from capcortex.text.captions import load_captions, load_categories
 from capcortex.text.models import build_model
+from capcortex.text.words import load_tags
 
 
 def main(
     *,
     captions: Path,
     categories: Path,
+    tags: Path | None,
     features: Path,
     model: dict[str, Any],
     encoder: dict[str, Any],
@@ -25,6 +27,7 @@ def main(
         encoder=encoder,
         captions=load_captions(captions),
         categories=load_categories(categories),
+        tags=load_tags(tags) if tags else None,
         seed=seed,
         cache_folder=cache,
         encoder_record=encoder_record,
@@ -34,10 +37,12 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
+        tags = snakemake.input.get("tags")
         encoder_record = snakemake.input.get("encoder_record")
         main(
             captions=Path(snakemake.input.captions),
             categories=Path(snakemake.input.categories),
+            tags=Path(tags) if tags else None,
             features=Path(snakemake.output.features),
             model=snakemake.params.model,
             encoder=snakemake.params.encoder,

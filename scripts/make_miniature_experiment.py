@@ -10,6 +10,7 @@ if __name__ == "__main__":
         write_experiment(
             Path(snakemake.params.root),
             Path(snakemake.params.truth_folder),
+            Path(snakemake.output.word_vectors),
             sessions=dict(snakemake.params.sessions),
             runs_per_session=snakemake.params.runs_per_session,
             shared_images=snakemake.params.shared_images,

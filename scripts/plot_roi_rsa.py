@@ -1,6 +1,6 @@
-"""Draw the figure of models and regions, and list the numbers in it."""
+"""Draw a figure of models and regions, and list the numbers in it."""
 
-from capcortex.figures.roi import draw_roi_rsa, plotted_numbers
+from capcortex.figures.roi import CONTRAST_COLUMNS, contrasts_with_first, draw_roi_rsa, plotted_numbers
 from capcortex.figures.style import save_figure
 from capcortex.inference.group import is_shared
 from capcortex.inference.pairs import choose_scores
@@ -12,6 +12,7 @@ from capcortex.tables import read_table, write_table
 def main(
     *,
     table: str,
+    comparisons: str | None,
     scores: list[str],
     all_pairs: list[str],
     labels: dict[str, str],
@@ -32,11 +33,15 @@ def main(
             *("p_adjusted", "test_left_out", "ceiling_lower", "ratio_to_lower"),
         ],
     )
+    group = group[group["model"].isin(labels)]
+    contrasts = None
+    if comparisons is not None:
+        contrasts = contrasts_with_first(read_table(comparisons, columns=CONTRAST_COLUMNS), list(labels))
     of_sets, over_all_pairs = (
         [read_table(path, columns=SCORE_COLUMNS) for path in paths] for paths in (scores, all_pairs)
     )
     chosen = choose_scores(of_sets, over_all_pairs)
-    own = chosen[~is_shared(chosen["image_set"])]
+    own = chosen[~is_shared(chosen["image_set"]) & chosen["model"].isin(labels)]
     subject_means = own.groupby(["model", "roi", "subject"], sort=False)["r"].mean().reset_index()
     figure = draw_roi_rsa(
         group,
@@ -48,15 +53,17 @@ def main(
         n_subjects=n_subjects,
         space=space,
         source=source,
+        contrasts=contrasts,
     )
     save_figure(figure, pdf, png)
-    write_table(plotted_numbers(group, subject_means, labels), tsv)
+    write_table(plotted_numbers(group, subject_means, labels, contrasts), tsv)
 
 
 if __name__ == "__main__":
     with job(snakemake):
         main(
             table=snakemake.input.table,
+            comparisons=snakemake.input.get("comparisons") or None,
             scores=list(snakemake.input.scores),
             all_pairs=list(snakemake.input.all_pairs),
             labels=dict(snakemake.params.labels),

@@ -19,6 +19,7 @@ from capcortex.config_checks import (
     NUMBERS_OF_SUBJECTS,
     find_disagreements,
     find_unknown_names,
+    models_of_figure,
     read_tables,
 )
 from capcortex.config_files import ConfigError, KeyPath, locate, merge_layers, read_layers
@@ -59,6 +60,8 @@ class Study:
         All known encoders.
     atlases : DataFrame
         All known atlases.
+    figures : DataFrame
+        All figures of the control ladder.
     """
 
     config: Mapping[str, Any]
@@ -66,6 +69,7 @@ class Study:
     models: pd.DataFrame
     encoders: pd.DataFrame
     atlases: pd.DataFrame
+    figures: pd.DataFrame
 
     @property
     def subject_names(self) -> list[str]:
@@ -100,6 +104,14 @@ class Study:
         }
         return {name: family for name, family in families.items() if family["contrasts"]}
 
+    @property
+    def ladder_figures(self) -> dict[str, list[str]]:
+        """Models in use of each figure of the control ladder, without figures whose first model, or all others, are not."""
+        used = set(self.model_names)
+        named = {row["figure"]: models_of_figure(row["models"]) for row in self.figures.to_dict("records")}
+        chosen = {name: [model for model in models if model in used] for name, models in named.items()}
+        return {name: models for name, models in chosen.items() if len(models) > 1 and models[0] == named[name][0]}
+
     def map_label(self, name: str) -> str:
         """Return the name of a map as figures print it."""
         return " minus ".join(self.model_row(model)["label"] for model in self.maps[name])
@@ -114,7 +126,8 @@ class Study:
     @property
     def sentinel_models(self) -> tuple[str, str]:
         """Names of a caption model and of the category model, which the sentinel compares on any data."""
-        captions = self.models.loc[self.models["builder"] == "sentence", "model"]
+        whole = self.models["words"].isna()
+        captions = self.models.loc[(self.models["builder"] == "sentence") & whole, "model"]
         categories = self.models.loc[self.models["builder"] == "categories", "model"]
         used = [name for name in captions if name in self.model_names]
         return (used or list(captions))[0], categories.iloc[0]
@@ -239,6 +252,7 @@ def load_study(config: Mapping[str, Any], root: str | Path, files: Sequence[str 
         models=tables["models_table"],
         encoders=tables["encoders_table"],
         atlases=tables["atlases_table"],
+        figures=tables["figures_table"],
     )
 
 

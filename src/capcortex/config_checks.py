@@ -17,21 +17,24 @@ from capcortex.nsd.facts import FACT_COLUMNS, FACTS_OF_ALL_SUBJECTS
 from capcortex.nsd.miniature.design import SHOWINGS, images_needed, run_lengths
 from capcortex.rsa.rdm import DISTANCES
 from capcortex.tables import read_table
-from capcortex.text.models import BUILDERS, NEED_ENCODER, NEED_FILE
+from capcortex.text.models import BUILDERS, NEED_ENCODER, NEED_FILE, TAKE_KIND
+from capcortex.text.words import WORD_KINDS
 
 MINIATURE_FOLDER = "resources/miniature/"
 """What the miniature's rules make beside NSD's tree; it says nothing about real images."""
 
 SUBJECT_COLUMNS = ["subject", "sessions", "trials_per_session", "image_sets"]
 NUMBERS_OF_SUBJECTS = SUBJECT_COLUMNS[1:]
-MODEL_COLUMNS = ["model", "builder", "encoder", "path", "distance", "label", "description"]
+MODEL_COLUMNS = ["model", "builder", "words", "encoder", "path", "distance", "label", "description"]
 ATLAS_COLUMNS = ["atlas", "defined_on", "surface", "volume", "names", "description"]
+FIGURE_COLUMNS = ["figure", "title", "models"]
 ENCODER_COLUMNS = ["encoder", "source", "revision", "coco_captions", "licence"]
 TABLES = {
     "subjects_table": SUBJECT_COLUMNS,
     "models_table": MODEL_COLUMNS,
     "encoders_table": ENCODER_COLUMNS,
     "atlases_table": ATLAS_COLUMNS,
+    "figures_table": FIGURE_COLUMNS,
     "acceptance_table": FACT_COLUMNS,
     "datasets_table": SOURCE_COLUMNS,
 }
@@ -108,6 +111,16 @@ def find_unknown_names(config: Mapping[str, Any], tables: Mapping[str, pd.DataFr
         known = list(tables["models_table"]["model"])
         for place, model in _models_of_comparisons(families):
             yield from (Problem(place, text) for text in find_unknown_name(model, known, str(config["models_table"])))
+    yield from _find_unknown_names_in_tables(config, tables)
+
+
+def _find_unknown_names_in_tables(config: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Iterator[Problem]:
+    if {"models_table", "figures_table"} <= set(tables):
+        known = list(tables["models_table"]["model"])
+        for row in tables["figures_table"].dropna(subset="models").to_dict("records"):
+            for model in models_of_figure(row["models"]):
+                for text in find_unknown_name(model, known, str(config["models_table"])):
+                    yield Problem(("figures_table",), f"{config['figures_table']}: figure {row['figure']}: {text}")
     if {"models_table", "encoders_table"} <= set(tables):
         known = list(tables["encoders_table"]["encoder"])
         for name in sorted(set(tables["models_table"]["encoder"].dropna().astype(str)) - {"study"}):
@@ -350,8 +363,8 @@ def model_mistakes(models: pd.DataFrame, table: str) -> Iterator[str]:
     for label in dict.fromkeys(labels[labels.duplicated()]):
         yield f"{table}: label {label!r} occurs twice; figures could not tell the models apart"
     for builder in ("sentence", "categories"):
-        if builder not in set(models["builder"]):
-            yield f"{table}: the sentinel needs a model with builder {builder!r}"
+        if builder not in set(models.loc[models["words"].isna(), "builder"]):
+            yield f"{table}: the sentinel needs a model with builder {builder!r} and nothing in the column words"
 
 
 def _mistakes_of_model(row: Mapping[Any, Any]) -> Iterator[str]:
@@ -370,8 +383,32 @@ def _mistakes_of_model(row: Mapping[Any, Any]) -> Iterator[str]:
         if (row["builder"] in builders) == bool(pd.isna(row[column])):
             verb = "needs" if row["builder"] in builders else "has no use for"
             yield f"builder {row['builder']!r} {verb} the column {column}; found {_cell(row[column])!r}"
+    if not pd.isna(row["words"]):
+        for text in find_unknown_name(str(row["words"]), list(WORD_KINDS), "src/capcortex/text/words.py"):
+            yield f"words: {text}"
+        if row["builder"] in BUILDERS and row["builder"] not in TAKE_KIND:
+            yield f"builder {row['builder']!r} has no use for the column words; found {row['words']!r}"
     if pd.isna(row["label"]):
         yield "a label for figures is missing"
+
+
+def models_of_figure(cell: str) -> list[str]:
+    """Names of models in a cell of the figures table, in order."""
+    return [name.strip() for name in cell.split(",")]
+
+
+def figure_mistakes(figures: pd.DataFrame, table: str) -> Iterator[str]:
+    """Find what is wrong in a table of figures, in words that name table, figure, column, value and what is allowed."""
+    yield from name_mistakes(figures[FIGURE_COLUMNS], table)
+    for row in figures.dropna(subset="figure").to_dict("records"):
+        where = f"{table}: figure {str(row['figure'])!r}"
+        if not re.fullmatch(r"fig[A-Z]?[0-9]+[a-z]?", str(row["figure"])):
+            yield f"{where}: expected a name such as fig3a or figS9; it becomes a file name and a target"
+        models = [] if pd.isna(row["models"]) else models_of_figure(row["models"])
+        if len(models) < 2 or len(set(models)) < len(models) or "" in models:
+            yield f"{where}: models: found {_cell(row['models'])!r}, expected two names or more, parted by commas, none twice"
+        if pd.isna(row["title"]):
+            yield f"{where}: a title is missing"
 
 
 def atlas_mistakes(atlases: pd.DataFrame, table: str) -> Iterator[str]:
@@ -423,6 +460,7 @@ MISTAKES = {
     "models_table": model_mistakes,
     "encoders_table": lambda encoders, table: name_mistakes(encoders[ENCODER_COLUMNS], table),
     "atlases_table": atlas_mistakes,
+    "figures_table": figure_mistakes,
     "acceptance_table": fact_mistakes,
     "datasets_table": source_mistakes,
 }

@@ -27,6 +27,7 @@ GROUPS = {
     "models": ("build_model", "compute_model_rdm", "check_sentinel"),
     "tables": (
         "tabulate_data_quality",
+        "tabulate_models",
         "bootstrap_rois",
         "compare_roi_rdms",
         "estimate_roi_ceilings",
@@ -74,6 +75,9 @@ FEATURES = 768
 CAPTIONS_OF_IMAGE = 5
 """Captions of an image in COCO; a few images have more."""
 
+WORDS_OF_CAPTION = 11
+"""Words of a caption in COCO, 10.5 on average."""
+
 JOB_SECONDS = 2.0
 """Every job, whatever it does: Python starts, libraries are imported, inputs are compared with their records (tests' study:
 0.5 s in the script, the rest before it)."""
@@ -120,6 +124,15 @@ PROJECTED_VERTEX_SECONDS = 5e-6
 DRAWN_VERTEX_SECONDS = 30e-6
 """A vertex of one map, on six views of the cortex."""
 
+TAGGED_CAPTION_SECONDS = 1e-3
+"""A caption is split and tagged: 1,190 a second on one core, captions of COCO."""
+
+WORD_SECONDS = 2e-6
+"""A word of a caption is looked up and averaged: an estimate, not measured at full size."""
+
+VECTORS_MB_PER_SECOND = 50
+"""A file of word vectors is read line by line: an estimate, not measured at full size."""
+
 OWN_FILE_MB_PER_SECOND = 20
 """A user's own file of features or dissimilarities is read: an estimate for a table of text, the slowest of its forms."""
 
@@ -162,14 +175,27 @@ def captions_mb(n_images: int) -> float:
     return CAPTIONS_OF_IMAGE * n_images * 300 / 2**20
 
 
+def words_mb(n_images: int) -> float:
+    """Size of the words of all captions as lists, and as arrays while they are counted."""
+    return CAPTIONS_OF_IMAGE * WORDS_OF_CAPTION * n_images * 120 / 2**20
+
+
+def tagging_memory_mb(n_images: int) -> int:
+    """Memory of `tag_captions`: a tagger at work, and the tables of captions and tags."""
+    return 500 + int(3 * captions_mb(n_images))
+
+
 def embedding_memory_mb(n_images: int) -> int:
-    """Memory of `embed_model`: captions, torch with weights of up to 0.5 GB at work, and the vectors of all sentences, twice."""
+    """Memory of `embed_model`: captions, torch with weights of up to 0.5 GB at work, and the vectors of all sentences, twice.
+
+    Words that are encoded alone take less: there are fewer different ones.
+    """
     return 1300 + int(captions_mb(n_images) + 2 * features_mb(CAPTIONS_OF_IMAGE * n_images))
 
 
-def building_memory_mb(n_images: int, own_file_mb: float) -> int:
-    """Memory of `build_model`: captions, features and a copy, and the user's own file as read, cast and checked."""
-    return 200 + int(captions_mb(n_images) + 1.5 * features_mb(n_images) + 4 * own_file_mb)
+def building_memory_mb(n_images: int, own_file_mb: float, words_mb: float = 0.0) -> int:
+    """Memory of `build_model`: captions, features and a copy; the user's own file as read, cast and checked; captions' words."""
+    return 200 + int(captions_mb(n_images) + 1.5 * features_mb(n_images) + 4 * own_file_mb + words_mb)
 
 
 def rdms_mb(n_sets: int, image_set_size: int) -> float:

@@ -15,6 +15,7 @@ from capcortex.nsd.bookkeeping import MOST_SHARED, N_SUBJECTS, REPEATS
 from capcortex.nsd.sessions import FSAVERAGE_VERTICES
 from capcortex.rsa.rdm import n_pairs
 from capcortex.rsa.sentinel import N_SHIFTS
+from capcortex.text.models import NEED_VECTORS, SENTENCES_OF_CAPTIONS
 
 # Of the miniature: fsaverage5 and volumes of about 33 x 41 x 31 voxels, of which 17,600 are in the mask.
 MINIATURE_VERTICES = 10_242
@@ -69,7 +70,11 @@ def model_rdm_bytes(study: Study) -> int:
 
 
 def own_file_mb(study: Study, model: str) -> float:
-    """Size of a model's own file in MB; 0 where it has none, or is not made yet."""
+    """Size in MB of a model's own file, which becomes its features or RDM; 0 where it has none, or is not made yet."""
+    return 0.0 if study.model_row(model)["builder"] in NEED_VECTORS else _size_of_file(study, model)
+
+
+def _size_of_file(study: Study, model: str) -> float:
     path = study.model_row(model)["path"]
     return Path(path).stat().st_size / 2**20 if path and Path(path).exists() else 0.0
 
@@ -77,13 +82,20 @@ def own_file_mb(study: Study, model: str) -> float:
 def demands_of_model(study: Study, model: str) -> dict[str, Demand]:
     """Find what the jobs of a model demand, by their rules: `embed_model` or `build_model`, and `compute_model_rdm`."""
     n_images, n_sets, size = n_text_images(study), n_image_sets(study), study.config["image_set_size"]
+    builder = study.model_row(model)["builder"]
     own_mb, encoder = own_file_mb(study, model), study.encoder_row(model)
     if encoder is None:
         seconds = costs.FIGURE_SECONDS + own_mb / costs.OWN_FILE_MB_PER_SECOND
-        found = {"build_model": Demand(costs.building_memory_mb(n_images, own_mb), seconds)}
+        words_mb = 0.0
+        if builder in NEED_VECTORS:
+            words_mb = costs.words_mb(n_images)
+            # Of gzipped text a third is left.
+            seconds += 3 * _size_of_file(study, model) / costs.VECTORS_MB_PER_SECOND
+            seconds += costs.WORD_SECONDS * costs.CAPTIONS_OF_IMAGE * costs.WORDS_OF_CAPTION * n_images
+        found = {"build_model": Demand(costs.building_memory_mb(n_images, own_mb, words_mb), seconds)}
     else:
         sentence = costs.SENTENCE_SECONDS.get(encoder["encoder"], max(costs.SENTENCE_SECONDS.values()))
-        n_texts = 1 if study.model_row(model)["builder"] == "word-average" else costs.CAPTIONS_OF_IMAGE
+        n_texts = costs.CAPTIONS_OF_IMAGE if builder in SENTENCES_OF_CAPTIONS else 1
         found = {"embed_model": Demand(costs.embedding_memory_mb(n_images), sentence * n_texts * n_images)}
     # A file of one's own is read as it is or, if it is compressed, at most twice its size.
     of_model = max(costs.features_mb(n_images), 2 * own_mb)
@@ -126,6 +138,11 @@ def _of_trials(study: Study) -> dict[str, Demand]:
         "tabulate_trials": Demand(costs.design_memory_mb(n_trials, n_images)),
         "draw_image_sets": Demand(costs.design_memory_mb(n_trials)),
         "draw_shared_image_sets": Demand(costs.design_memory_mb(n_all)),
+        "tag_captions": Demand(
+            costs.tagging_memory_mb(n_images),
+            costs.FIGURE_SECONDS + costs.CAPTIONS_OF_IMAGE * n_images * costs.TAGGED_CAPTION_SECONDS,
+        ),
+        "tabulate_models": Demand(costs.table_memory_mb(len(study.model_names))),
         "tabulate_data_quality": Demand(costs.quality_memory_mb(len(study.subject_names))),
     }
 

@@ -45,6 +45,7 @@ from capcortex.rsa.all_pairs import all_pairs_memory_mb
 from capcortex.rsa.rdm import n_pairs
 from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.tables import read_table
+from capcortex.text.models import SENTENCES_OF_CAPTIONS
 
 GB = 1e9
 FETCH_BYTES_PER_SECOND = 30e6
@@ -317,7 +318,7 @@ def other_bytes(study: Study, subjects: Sequence[Sizes], small_files: int) -> di
     """Bytes of what is there from early on until the end, by kind: upper bounds."""
     encoders = [study.model_row(model)["builder"] for model in study.model_names if study.encoder_row(model)]
     n_images = n_text_images(study)
-    sentences = sum(builder in ("sentence", "scrambled") for builder in encoders) * costs.CAPTIONS_OF_IMAGE * n_images
+    sentences = sum(costs.CAPTIONS_OF_IMAGE if each in SENTENCES_OF_CAPTIONS else 1 for each in encoders) * n_images
     rdms = len(study.model_names) * model_rdm_bytes(study)
     return {
         # The archive's JSON files beside it.
@@ -386,6 +387,7 @@ def _n_jobs(study: Study) -> dict[str, int]:
         "tabulate_trials": n_subjects,
         "draw_image_sets": n_subjects,
         "compare_roi_rdms": len(study.model_names),
+        "plot_roi_rsa": 1 + len(study.ladder_figures),
         "permute_images": len(study.model_names),
         "average_searchlight": n_mapped,
         "project_searchlight": n_mapped,

@@ -30,7 +30,7 @@ def verdict(results: Path) -> tuple[str, bool]:
     ok = bool(sentinel["ok"])
     check = results / "check.tsv"
     # An older check of the miniature may lie beside results of another source.
-    source = json.loads((results / "provenance/plot_roi_rsa.json").read_text(encoding="utf-8"))["params"]["source"]
+    source = json.loads((results / "provenance/plot_rdms.json").read_text(encoding="utf-8"))["params"]["source"]
     if source == "miniature":
         columns = ["check", "roi", "kind", "expected", "estimate", "low", "high", "n", "ok", "left_out"]
         table = read_table(check, columns=columns)

@@ -45,7 +45,7 @@ def nsd(tmp_path_factory):
     """A small NSD with one subject's files, in which nothing is changed."""
     root = tmp_path_factory.mktemp("miniature")
     plan = {"sessions": SESSIONS, "runs_per_session": 2, "seed": 11}
-    write_experiment(root / "nsd", root / "truth", **plan, shared_images=60, captions=None)
+    write_experiment(root / "nsd", root / "truth", root / "word_vectors.txt", **plan, shared_images=60, captions=None)
     write_fsaverage(root / "nsd", seed=11)
     truth = yaml.safe_load((ROOT / "config/truth.yaml").read_text(encoding="utf-8"))
     write_subject(root / "nsd", root / "truth", subject=SUBJECT, **plan, betas_version=VERSION, truth=truth, twins=True)

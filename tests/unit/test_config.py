@@ -331,7 +331,7 @@ def test_sentinel_models_are_a_caption_model_in_use_and_the_categories(config):
     assert load_study(config | {"models": ["random"]}, ROOT).sentinel_models == ("caption", "categories")
 
 
-MODEL_COLUMNS = ["model", "builder", "encoder", "path", "distance", "label", "description"]
+MODEL_COLUMNS = ["model", "builder", "words", "encoder", "path", "distance", "label", "description"]
 
 
 @pytest.mark.parametrize(
@@ -347,13 +347,15 @@ MODEL_COLUMNS = ["model", "builder", "encoder", "path", "distance", "label", "de
         ({"label": "Categories"}, ["'Categories' occurs twice"]),
         ({"model": "../x"}, ["../x", "file names"]),
         ({"model": "a+b"}, ["a+b", "file names"]),
+        ({"words": "nuns"}, ["words", "nuns", "'nouns'"]),
+        ({"builder": "scrambled", "words": "nouns"}, ["no use for the column words"]),
     ],
 )
 def test_every_row_of_the_model_table_is_checked(change, words):
     rows = [
-        ("caption", "sentence", "study", None, "correlation", "Captions", None),
-        ("other", "sentence", "study", None, "correlation", "Other captions", None),
-        ("categories", "categories", None, None, "correlation", "Categories", None),
+        ("caption", "sentence", None, "study", None, "correlation", "Captions", None),
+        ("other", "sentence", None, "study", None, "correlation", "Other captions", None),
+        ("categories", "categories", None, None, None, "correlation", "Categories", None),
     ]
     models = pd.DataFrame(rows, columns=MODEL_COLUMNS, dtype=object)
     assert list(model_mistakes(models, "models.tsv")) == []
@@ -450,7 +452,7 @@ def test_slips_in_an_atlas_of_ones_own_are_named(config, folder, changes, messag
 
 @pytest.mark.parametrize("nsd", ["resources/nsd", "results", "./resources/mine"])
 def test_a_copy_of_nsd_where_the_study_makes_and_removes_files_is_refused(config, nsd):
-    models = [model for model in config["models"] if model != "picture-attributes"]
+    models = ["caption", "categories", "random"]
     maps = {**config["searchlight"], "models": ["caption"], "contrasts": []}
     local = config | {"source": "local", "models": models, "searchlight": maps}
     with pytest.raises(ConfigError, match=r"local: nsd: found .*keep your copy of NSD elsewhere"):
@@ -522,6 +524,7 @@ def test_whole_numbers_may_be_written_as_decimals(config, folder):
         "models_table",
         "encoders_table",
         "atlases_table",
+        "figures_table",
         "acceptance_table",
         "datasets_table",
         "miniature: truth",
@@ -595,7 +598,8 @@ def test_comparisons_of_models_that_are_not_used_are_left_out_and_counted(config
     assert {name: family["contrasts"] for name, family in study.comparisons.items()} == {
         "caption": [["caption", "categories"]]
     }
-    assert "caption (contrasts: 1; holm); left out, because a model is not in models: 4" in describe(study)
+    n_others = len(config["comparisons"]["caption"]["contrasts"])
+    assert f"caption (contrasts: 1; holm); left out, because a model is not in models: {n_others}" in describe(study)
     assert "comparisons: none" in describe(load_study(config | {"comparisons": {}}, ROOT))
     (line,) = errors_of(config | {"comparisons": {"words": family}})
     assert line.startswith("config: comparisons: words: contrasts: item 2: item 2: 'words' is not in config/models.tsv")
@@ -677,10 +681,13 @@ def test_measures_are_those_of_the_library():
 @pytest.mark.parametrize("source", ["local", "bucket"])
 def test_models_of_the_miniature_are_refused_on_real_data(config, source):
     config |= {"source": source, "local": {"nsd": "/nsd"}, "subjects_table": "config/subjects_nsd.tsv"}
-    assert [line.partition(": 'picture")[0] for line in sorted(errors_of(config))] == [
-        "config: models: item 7",
-        "config: searchlight: models: item 3",
-    ]
+    made = ("category-vectors", "word-vectors", "picture-attributes")
+    assert sorted(line.partition("' is a file of the miniature")[0] for line in errors_of(config)) == sorted(
+        [
+            *(f"config: models: item {config['models'].index(model) + 1}: '{model}" for model in made),
+            "config: searchlight: models: item 3: 'picture-attributes",
+        ]
+    )
 
 
 # Files and lines
@@ -911,7 +918,10 @@ def test_command_says_what_the_study_would_be(tmp_path):
     assert list(said) == ["source", "subjects", "image sets", "models", "regions", "comparisons", "maps"]
     assert "subj03 (2 sessions, 2 image sets)" in said["subjects"]
     assert "caption_minus_categories" in said["maps"]
-    assert said["comparisons"].strip() == "caption (contrasts: 4; holm)"
+    used = set(yaml.safe_load((ROOT / "config.yaml").read_text())["models"])
+    assert said["comparisons"].strip().startswith(f"caption (contrasts: {len(used) - 3}; holm)"), (
+        "all but random and pictures"
+    )
     assert "all pairs" not in said["regions"]
     (tmp_path / "over.yaml").write_text("pairs: all\n")
     assert "in fsaverage, over all pairs of a subject's images\n" in run_check(tmp_path / "over.yaml").stdout

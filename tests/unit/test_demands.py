@@ -82,9 +82,9 @@ def test_a_file_of_ones_own_counts(tmp_path: Path) -> None:
 
 def test_more_subjects_sets_and_regions_ask_for_more(nsd: Study) -> None:
     """Of a rule that reads results of all subjects, not only of one."""
-    few = Study(dict(nsd.config), nsd.subjects.iloc[:2], nsd.models, nsd.encoders, nsd.atlases)
+    few = Study(dict(nsd.config), nsd.subjects.iloc[:2], nsd.models, nsd.encoders, nsd.atlases, nsd.figures)
     config = nsd.config | {"rois": {"streams": [f"region {number}" for number in range(180)]}}
-    many = Study(config, nsd.subjects, nsd.models, nsd.encoders, nsd.atlases)
+    many = Study(config, nsd.subjects, nsd.models, nsd.encoders, nsd.atlases, nsd.figures)
     for rule in ("compare_roi_rdms", "estimate_roi_ceilings", "tabulate_roi_rsa", "compare_models"):
         asked = [demands_of(study)[rule].memory_mb for study in (few, nsd, many)]
         assert asked == sorted(set(asked)), rule

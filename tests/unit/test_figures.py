@@ -69,6 +69,7 @@ def draw(
     *,
     rois: list[str] = ROIS,
     n_subjects: int = 1,
+    contrasts: pd.DataFrame | None = None,
 ) -> Figure:
     return roi.draw_roi_rsa(
         table,
@@ -80,6 +81,7 @@ def draw(
         n_subjects=n_subjects,
         space="fsaverage",
         source=source,
+        contrasts=contrasts,
     )
 
 
@@ -200,6 +202,39 @@ class TestRegions:
         top = means[(means["roi"] == "lateral") & (means["model"] == "caption")]["r"].max()
         assert marks["lateral"][0].get_ydata()[0] > top
 
+    def test_a_triangle_below_a_bar_says_where_it_lies_from_the_first(self) -> None:
+        table, means, labels = study(4)
+        comparisons = pd.DataFrame(
+            [
+                ("lateral", "caption", "categories", 0.1, 0.05, 0.15, 4, 0.0499, "holm"),
+                ("lateral", "words", "caption", 0.2, 0.1, 0.25, 4, 0.001, "holm"),
+                ("lateral", "caption", "scrambled", 0.1, -0.05, 0.25, 4, 0.05, "holm"),
+                ("ventral", "words", "categories", 0.4, 0.3, 0.5, 4, 0.001, "holm"),
+                # Another family: the first one counts.
+                ("lateral", "categories", "caption", 0.3, 0.2, 0.5, 4, 0.9, "benjamini-hochberg"),
+                ("ventral", "caption", "elsewhere", 0.3, 0.2, 0.5, 4, 0.001, "benjamini-hochberg"),
+            ],
+            columns=roi.CONTRAST_COLUMNS,
+        )
+        contrasts = roi.contrasts_with_first(comparisons, list(labels))
+        found = contrasts.set_index("minus")[["model", "difference", "difference_low", "difference_high"]]
+        assert found.loc["categories"].tolist() == ["caption", 0.1, 0.05, 0.15]
+        assert found.loc["words"].tolist() == ["caption", -0.2, -0.25, -0.1]
+        assert len(found) == 3
+        figure = draw(table, means, labels, contrasts=contrasts)
+        marks = {
+            line.get_marker(): line.get_xdata()[0]
+            for line in panel(figure, "r: lateral").lines
+            if line.get_marker() in ("v", "^")
+        }
+        assert marks == {"v": 1, "^": 2}
+        assert not [line for line in panel(figure, "r: ventral").lines if line.get_marker() in ("v", "^")]
+        assert "below caption, paired, p < 0.05 (holm)" in words(figure)
+        assert not faults_of_texts(figure)
+        numbers = roi.plotted_numbers(table, means, labels, contrasts)
+        of_words = numbers[(numbers["mark"] == "first minus this") & (numbers["model"] == "words")].iloc[0]
+        assert of_words[["value", "low", "high", "p_adjusted"]].tolist() == [-0.2, -0.25, -0.1, 0.001]
+
     def test_the_axis_is_broken_only_where_ceilings_lie_far_above(self) -> None:
         labels_of = [{axes.get_label() for axes in draw(*study(noise=noise)).axes} for noise in (0.1, 3.0)]
         assert "ceiling: ventral" in labels_of[0]
@@ -317,6 +352,20 @@ class TestRegions:
     @pytest.mark.parametrize(("n_models", "n_subjects", "noise"), [(7, 4, 0.1), (7, 4, 3.0), (2, 4, 0.5), (1, 1, 0.5)])
     def test_no_text_is_clipped_or_overlaps(self, n_models: int, n_subjects: int, noise: float) -> None:
         assert not faults_of_texts(draw(*study(n_models, n_subjects, noise)))
+
+    def test_many_models_have_numbers_and_fit_on_a_page(self) -> None:
+        table, means, labels = study()
+        further = {f"{name}-{number}": f"{label} {number}" for number in (1, 2) for name, label in labels.items()}
+        parts = [(table, means)] + [
+            tuple(part.assign(model=part["model"] + f"-{number}") for part in (table, means)) for number in (1, 2)
+        ]
+        table, means = (pd.concat(kind, ignore_index=True) for kind in zip(*parts, strict=True))
+        figure = draw(table, means, labels | further)
+        assert figure.get_size_inches()[0] < 16
+        assert "21 Own 2" in words(figure)
+        assert [tick.get_text() for tick in panel(figure, "ratio: early").get_xticklabels()][-1] == "21"
+        assert len(bars_of(panel(figure, "r: lateral"))) == 21
+        assert not faults_of_texts(figure)
 
     @pytest.mark.parametrize("n_rois", [1, 4, 5, 6, 7, 9])
     def test_no_text_is_clipped_whatever_the_number_of_regions(self, n_rois: int) -> None:

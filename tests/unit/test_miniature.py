@@ -47,7 +47,7 @@ def make_subject(root, subject, *, twins=False, truth=TRUTH, seed=SEED):
 
 def make_experiment(root, *, captions=None, seed=SEED, **changes):
     plan = {"sessions": SESSIONS, "runs_per_session": RUNS, "shared_images": SHARED} | changes
-    write_experiment(root / "nsd", root / "truth", **plan, seed=seed, captions=captions)
+    write_experiment(root / "nsd", root / "truth", root / "word_vectors.txt", **plan, seed=seed, captions=captions)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,14 @@ def study(subjects=("subj01", "subj02"), atlas="streams", **config) -> Study:
     }
     atlases = pd.DataFrame({"atlas": ["streams", "floc-faces"], "defined_on": ["fsaverage", "subject"]})
     table = pd.DataFrame({"subject": list(subjects)})
-    return Study(given | config, subjects=table, models=pd.DataFrame(), encoders=pd.DataFrame(), atlases=atlases)
+    return Study(
+        given | config,
+        subjects=table,
+        models=pd.DataFrame(),
+        encoders=pd.DataFrame(),
+        atlases=atlases,
+        figures=pd.DataFrame(),
+    )
 
 
 def keys_of(subjects=("subj01", "subj02"), n_sessions=4) -> list[str]:

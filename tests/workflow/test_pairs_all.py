@@ -127,6 +127,7 @@ def test_an_added_model_extracts_nothing_and_is_compared_over_all_pairs(all_pair
     ceilings = {"estimate_roi_ceilings", "tabulate_ceilings"}
     assert planned == RUN | resampled | ceilings | {
         "build_model",
+        "tabulate_models",
         "compute_model_rdm",
         "compare_roi_rdms",
         "plot_rdms",

@@ -20,7 +20,7 @@ from running import ROOT, TINY, run_snakemake
 from capcortex.nsd import layout
 
 SUBJECTS = ["subj01", "subj02", "subj03"]
-MODELS = ["caption", "categories", "random", "picture-attributes"]
+MODELS = ["caption", "categories", "content-vectors", "random", "picture-attributes"]
 VERSION = "betas_fithrf_GLMdenoise_RR"
 LARGE = ("--max-checksum-file-size", "0")
 
@@ -108,6 +108,7 @@ CONFIGURATIONS: dict[str, dict[str, object]] = {
     "`bootstrap_draws`": {"bootstrap_draws": 200},
     "`image_permutations`": {"image_permutations": 99},
     "`encoder`": {"encoder": "all-mpnet-base-v2"},
+    "`tagger`": {"tagger": "en_core_web_lg"},
     "`seed`": {"seed": 7},
     "`image_set_size`": {"image_set_size": 10},
     "`shared_image_sets`": {"shared_image_sets": 2},
@@ -396,7 +397,7 @@ def test_part_of_the_sessions_of_a_local_copy(tiny_study: Path, tmp_path: Path) 
     config = yaml.safe_load(TINY.read_text()) | {
         "source": "local",
         "local": {"nsd": str(tiny_study / "resources/nsd")},
-        "models": MODELS[:3],
+        "models": ["caption", "categories", "random"],
         "subjects_table": str(table),
         "shared_image_sets": 0,
     }

@@ -17,7 +17,7 @@ from capcortex.tables import read_table, write_table
 from capcortex.verdict import verdict
 
 SUBJECTS = ["subj01", "subj02", "subj03"]
-MODELS = ["caption", "categories", "random", "picture-attributes"]
+MODELS = ["caption", "categories", "content-vectors", "random", "picture-attributes"]
 
 
 def script(name: str):
@@ -216,7 +216,7 @@ def test_regions_in_the_volume_are_planned_beside_those_on_the_surface(tiny_stud
 def test_a_file_that_is_named_and_missing_stops_a_finished_study(tiny_study: Path, tmp_path: Path) -> None:
     """Snakemake would take the older results for finished, and say that there is nothing to do."""
     models = tmp_path / "models.tsv"
-    row = "mine\tfeatures\t\tno_such_file.tsv\teuclidean\tMine\tmy own\n"
+    row = "mine\tfeatures\t\t\tno_such_file.tsv\teuclidean\tMine\tmy own\n"
     models.write_text((ROOT / "config/models.tsv").read_text() + row)
     atlases = tmp_path / "atlases.tsv"
     row = "mine\tfsaverage\tmine/{hemisphere}.mgz\t\tmine/{subject}.ctab\tmy own\n"
@@ -239,9 +239,9 @@ def test_a_file_that_is_named_and_missing_stops_a_finished_study(tiny_study: Pat
 
 def test_the_verdict_reads_no_check_beside_real_data(tiny_study: Path, tmp_path: Path) -> None:
     (tmp_path / "provenance").mkdir()
-    record = json.loads((tiny_study / "results/provenance/plot_roi_rsa.json").read_text())
+    record = json.loads((tiny_study / "results/provenance/plot_rdms.json").read_text())
     record["params"]["source"] = "local"
-    (tmp_path / "provenance/plot_roi_rsa.json").write_text(json.dumps(record))
+    (tmp_path / "provenance/plot_rdms.json").write_text(json.dumps(record))
     for name in ("sentinel.tsv", "check.tsv"):
         (tmp_path / name).write_bytes((tiny_study / "results" / name).read_bytes())
     text, ok = verdict(tmp_path)

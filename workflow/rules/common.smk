@@ -25,6 +25,7 @@ from capcortex.costs import (
     RAW_SESSIONS,
     SETS_PER_JOB,
     SNAKEMAKE_MB,
+    captions_mb,
     captions_memory_mb,
     ceilings_mb,
     features_mb,
@@ -75,7 +76,7 @@ from capcortex.rsa.rdm import n_pairs
 from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.tables import read_table
 from capcortex.text.encoders import is_on_hub
-from capcortex.text.models import SEEDED
+from capcortex.text.models import is_seeded
 
 # Snakemake lists the files of --configfile first, then config.yaml, over which it lays them.
 CONFIG_FILES = [
@@ -534,13 +535,19 @@ BUILT_MODELS = sorted({*STUDY.models["model"]} - {*ENCODED_MODELS})
 
 def identity_of_model(model):
     """What of a model's row enters its features."""
-    return {key: STUDY.model_row(model)[key] for key in ("model", "builder")}
+    return {key: STUDY.model_row(model)[key] for key in ("model", "builder", "words")}
 
 
 def seed_of_model(model):
     """The study's seed, for models that draw."""
-    drawn = STUDY.model_row(model)["builder"] in SEEDED
+    drawn = is_seeded(STUDY.model_row(model), STUDY.encoder_row(model))
     return STUDY.config["seed"] if drawn else None
+
+
+def tagged_captions(wildcards):
+    """Tokens and parts of speech, for a model of one kind of word; nothing for others."""
+    kind = STUDY.model_row(wildcards.model)["words"]
+    return {} if kind is None else {"tags": rules.tag_captions.output.tags}
 
 
 def encoder_of_model(wildcards):
@@ -589,6 +596,23 @@ def every_subject(pattern):
 def every_model(pattern):
     """One path for each model in use."""
     return expand(pattern, model=STUDY.model_names, allow_missing=True)
+
+
+def title_of_figure(figure):
+    """What a figure of models and regions shows."""
+    titles = STUDY.figures.set_index("figure")["title"]
+    return titles.get(figure, "Models and regions")
+
+
+def models_of(figure):
+    """Models of a figure of models and regions: all, unless it is one of the control ladder."""
+    return STUDY.ladder_figures.get(figure, STUDY.model_names)
+
+
+def panels_of_figure(figure):
+    """Panels of a figure of the control ladder that the study has the models for."""
+    names = STUDY.ladder_figures
+    return [name for name in names if re.fullmatch(f"{figure}[a-z]?", name)]
 
 
 # Distances of one model or region over all image sets, and what ceilings need of a region, in MB.

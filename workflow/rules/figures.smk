@@ -5,34 +5,44 @@ Needs: results/tables, results/rsa, results/rdms, results/captions, results/mode
 
 
 rule plot_roi_rsa:
-    """Bars of every model in every region, with subjects and ceilings."""
+    """Bars of models in every region, with subjects and ceilings: of all models, or of those of a figure, the first compared with the others."""
     input:
         table=in_roi_space(rules.tabulate_roi_rsa.output.table),
-        scores=every_model(in_roi_space(rules.compare_roi_rdms.output.scores)),
+        comparisons=lambda wildcards: (
+            in_roi_space(rules.compare_models.output.table)
+            if wildcards.figure in STUDY.ladder_figures and STUDY.comparisons
+            else []
+        ),
+        scores=lambda wildcards: expand(
+            in_roi_space(rules.compare_roi_rdms.output.scores),
+            model=models_of(wildcards.figure),
+        ),
         all_pairs=[in_roi_space(path) for path in ALL_PAIRS_SCORES],
     output:
         pdf=report(
-            "results/figures/roi-rsa.pdf",
+            "results/figures/{figure}.pdf",
             caption="../report/roi-rsa.rst",
             category="Regions of interest",
-            labels={"figure": "Models and regions", "format": "PDF"},
+            labels={"figure": "Models and regions: {figure}", "format": "PDF"},
         ),
         png=report(
-            "results/figures/roi-rsa.png",
+            "results/figures/{figure}.png",
             caption="../report/roi-rsa.rst",
             category="Regions of interest",
-            labels={"figure": "Models and regions", "format": "PNG"},
+            labels={"figure": "Models and regions: {figure}", "format": "PNG"},
         ),
         tsv=report(
-            "results/figures/roi-rsa.tsv",
+            "results/figures/{figure}.tsv",
             caption="../report/roi-rsa.rst",
             category="Regions of interest",
-            labels={"figure": "Models and regions", "format": "numbers"},
+            labels={"figure": "Models and regions: {figure}", "format": "numbers"},
         ),
     log:
-        "logs/plot_roi_rsa/plot_roi_rsa.log",
+        "logs/plot_roi_rsa/{figure}.log",
     benchmark:
-        "benchmarks/plot_roi_rsa/plot_roi_rsa.tsv"
+        "benchmarks/plot_roi_rsa/{figure}.tsv"
+    wildcard_constraints:
+        figure="|".join(["roi-rsa", *STUDY.figures["figure"]]),
     group:
         GROUP_OF["plot_roi_rsa"]
     conda:
@@ -43,7 +53,11 @@ rule plot_roi_rsa:
         runtime=minutes_of("plot_roi_rsa"),
         disk_mb=20 + table_disk_mb(n_scores(STUDY)),
     params:
-        labels={model: STUDY.model_row(model)["label"] for model in STUDY.model_names},
+        title=lambda wildcards: title_of_figure(wildcards.figure),
+        labels=lambda wildcards: {
+            model: STUDY.model_row(model)["label"]
+            for model in models_of(wildcards.figure)
+        },
         rois=STUDY.config["rois"],
         false_discovery_rate=STUDY.config["false_discovery_rate"],
         confidence=STUDY.config["confidence"],
@@ -55,7 +69,7 @@ rule plot_roi_rsa:
         code=script_digest("plot_roi_rsa.py"),
         provenance="results/provenance",
     message:
-        "Figure: models and regions"
+        "Figure: {params.title}"
     script:
         "../../scripts/plot_roi_rsa.py"
 
@@ -267,7 +281,7 @@ rule plot_data_quality:
 rule figures:
     """All figures."""
     input:
-        rules.plot_roi_rsa.output,
+        expand(rules.plot_roi_rsa.output, figure=["roi-rsa", *STUDY.ladder_figures]),
         rules.plot_model_comparisons.output if STUDY.comparisons else [],
         rules.plot_rdms.output,
         rules.plot_captions.output,
@@ -275,3 +289,16 @@ rule figures:
         expand(rules.plot_group_map.output, map=STUDY.maps),
         expand(rules.plot_subject_maps.output, map=STUDY.maps),
     localrule: True
+
+
+# Targets named as in the paper: fig3 is all panels fig3a, fig3b and so on.
+for each in sorted(
+    {name.rstrip("abcdefghijklmnopqrstuvwxyz") for name in STUDY.figures["figure"]}
+):
+
+    rule:
+        name:
+            each
+        input:
+            expand(rules.plot_roi_rsa.output, figure=panels_of_figure(each)),
+        localrule: True

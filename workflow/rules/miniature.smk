@@ -45,6 +45,7 @@ if STUDY.config["source"] == "miniature":
             scenes="resources/miniature/truth/scenes.tsv",
             latents="resources/miniature/truth/latents.nc",
             picture_attributes="resources/miniature/truth/picture_attributes.tsv",
+            word_vectors="resources/miniature/word_vectors.txt",
         log:
             "logs/make_miniature_experiment/make_miniature_experiment.log",
         benchmark:

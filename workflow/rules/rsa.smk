@@ -459,6 +459,7 @@ rule tables:
     input:
         rules.check_design.output.facts,
         rules.check_sentinel.output.sentinel,
+        rules.tabulate_models.output.table,
         rules.tabulate_data_quality.output,
         in_roi_space(rules.tabulate_roi_rsa.output.table),
         in_roi_space(rules.tabulate_ceilings.output.table),

@@ -1,6 +1,7 @@
 """Captions to model features.
 
-Needs: COCO annotations, nsd_stim_info_merged.csv, records of fetched encoders. Makes: results/captions, results/models, results/sentinel.tsv.
+Needs: COCO annotations, nsd_stim_info_merged.csv, records of fetched encoders, word vectors. Makes: results/captions, results/models, results/sentinel.tsv,
+results/tables/models.tsv.
 """
 
 
@@ -39,10 +40,38 @@ rule prepare_captions:
         "../../scripts/prepare_captions.py"
 
 
+rule tag_captions:
+    """Split captions into tokens, and find the part of speech of each; for models of one kind of word."""
+    input:
+        captions=rules.prepare_captions.output.captions,
+    output:
+        tags="results/captions/tags.tsv",
+    log:
+        "logs/tag_captions/tag_captions.log",
+    benchmark:
+        "benchmarks/tag_captions/tag_captions.tsv"
+    conda:
+        "../../envs/tag.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_of("tag_captions"),
+        runtime=minutes_of("tag_captions"),
+        disk_mb=10 + int(captions_mb(n_text_images(STUDY))),
+    params:
+        tagger=STUDY.config["tagger"],
+        code=script_digest("tag_captions.py"),
+        provenance="results/provenance",
+    message:
+        "Finding the parts of speech of captions"
+    script:
+        "../../scripts/tag_captions.py"
+
+
 rule embed_model:
     """Features of every image under one model that has a sentence encoder."""
     input:
         unpack(encoder_record),
+        unpack(tagged_captions),
         captions=rules.prepare_captions.output.captions,
         categories=rules.prepare_captions.output.categories,
     output:
@@ -77,6 +106,7 @@ rule build_model:
     """Features of every image under one model without a sentence encoder."""
     input:
         unpack(own_model_file),
+        unpack(tagged_captions),
         captions=rules.prepare_captions.output.captions,
         categories=rules.prepare_captions.output.categories,
     output:
@@ -137,3 +167,32 @@ rule check_sentinel:
         "Sentinel: do captions and objects belong to the same images?"
     script:
         "../../scripts/check_sentinel.py"
+
+
+rule tabulate_models:
+    """What each model is, and how many images, captions and words it lacks something for."""
+    input:
+        features=every_model(MODEL_FEATURES),
+    output:
+        table="results/tables/models.tsv",
+    log:
+        "logs/tabulate_models/tabulate_models.log",
+    benchmark:
+        "benchmarks/tabulate_models/tabulate_models.tsv"
+    group:
+        GROUP_OF["tabulate_models"]
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_of("tabulate_models"),
+        runtime=minutes_of("tabulate_models"),
+        disk_mb=1,
+    params:
+        labels={model: STUDY.model_row(model)["label"] for model in STUDY.model_names},
+        code=script_digest("tabulate_models.py"),
+        provenance="results/provenance",
+    message:
+        "Table of models"
+    script:
+        "../../scripts/tabulate_models.py"

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from capcortex.figures.style import BEYOND, NOTE, add_panel, model_colours, new_figure, stamp
+from capcortex.figures.style import BEYOND, NOTE, PALETTE, add_panel, model_colours, new_figure, stamp
 
 NUMBERS = [
     "mark",
@@ -33,6 +33,18 @@ NUMBERS = [
     "test_left_out",
     "ratio_left_out",
 ]
+CONTRAST_COLUMNS = [
+    "roi",
+    "model",
+    "minus",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "n_subjects",
+    "p_adjusted",
+    "correction",
+]
+"""Columns of a table of comparisons that a figure's contrasts are taken from."""
 
 BAR_WIDTH = 0.78
 CEILING: dict[str, Any] = {"color": "0.86", "linewidth": 0, "zorder": 0}
@@ -53,14 +65,23 @@ SIGNIFICANT: dict[str, Any] = {
     "color": "black",
     "markeredgewidth": 0.8,
 }
+DIFFERENT: dict[str, Any] = {
+    "linestyle": "",
+    "markersize": 4.5,
+    "color": "black",
+    "markeredgewidth": 0,
+    "clip_on": False,
+}
 BREAK: dict[str, Any] = {"marker": [(-1, -0.5), (1, 0.5)], "markersize": 7, "color": "0.3"}
 LEFT_OUT: dict[str, Any] = {"linestyle": "", "marker": "x", "markersize": 4, "color": "0.55", "markeredgewidth": 0.8}
 
 # Sizes on the page in inches.
 REGIONS_PER_ROW = 7
+WIDEST = 15.5
 BARS_HEIGHT, STRIP_HEIGHT, RATIOS_HEIGHT, ROW_HEIGHT = 2.6, 0.62, 1.25, 4.5
 TITLE, LEFT, GAP, BETWEEN = 0.26, 0.95, 0.16, 0.24
 LEGEND_LINE, NOTE_LINE, EDGE = 0.18, 0.13, 0.1
+NUMBERS_LINE = 0.12
 # Ratios to a ceiling hardly above zero have intervals of any length; they are cut, so that the others can be read.
 RATIO_AXIS = (-0.5, 1.5)
 # A broken axis pays when the highest ceiling lies above the highest bar by more than this factor.
@@ -75,19 +96,50 @@ MEASURE_LABELS = {
 ALL_PAIRS_NOTE = "Bars and dots: r over all pairs of a subject's images. Ceilings and ratios: on shared image sets."
 
 
-def plotted_numbers(table: pd.DataFrame, subject_means: pd.DataFrame, labels: dict[str, str]) -> pd.DataFrame:
+def contrasts_with_first(comparisons: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
+    """Choose the comparisons of a figure's first model with its others.
+
+    Parameters
+    ----------
+    comparisons
+        Columns `CONTRAST_COLUMNS`; either model may be the first.
+    models
+        Models of the figure, in the order of the bars.
+
+    Returns
+    -------
+    DataFrame
+        Columns `CONTRAST_COLUMNS`, the figure's first model minus another; of a comparison that several families have, the first.
+    """
+    chosen = comparisons[CONTRAST_COLUMNS]
+    turned = chosen.assign(
+        model=chosen["minus"],
+        minus=chosen["model"],
+        difference=-chosen["difference"],
+        difference_low=-chosen["difference_high"],
+        difference_high=-chosen["difference_low"],
+    )
+    both = pd.concat([chosen, turned])
+    of_figure = both[(both["model"] == models[0]) & both["minus"].isin(models[1:])]
+    return of_figure.sort_index(kind="stable").drop_duplicates(["roi", "minus"], ignore_index=True)
+
+
+def plotted_numbers(
+    table: pd.DataFrame, subject_means: pd.DataFrame, labels: dict[str, str], contrasts: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """List every number that `draw_roi_rsa` draws.
 
     Parameters
     ----------
-    table, subject_means, labels
+    table, subject_means, labels, contrasts
         As for `draw_roi_rsa`.
 
     Returns
     -------
     DataFrame
         One row for each drawn thing, with the columns `NUMBERS`; ``mark`` is ``mean`` (a bar with its interval),
-        ``subject`` (a dot), ``ratio`` (with its interval) or ``ceiling`` (its bounds). ``test_left_out`` says why a mean has
+        ``subject`` (a dot), ``ratio`` (with its interval), ``ceiling`` (its bounds) or ``first minus this`` (the
+        first model minus this one, with its interval). ``test_left_out`` says why a mean has
         neither test nor interval, ``ratio_left_out`` why there is no ratio.
     """
     ends = ["value", "low", "high"]
@@ -99,6 +151,10 @@ def plotted_numbers(table: pd.DataFrame, subject_means: pd.DataFrame, labels: di
     dots = subject_means[[*keys, "subject", "r"]].rename(columns={"r": "value"})
     ceilings = _ceilings(table).set_axis(["low", "high"], axis=1).reset_index()
     parts = {"mean": bars, "subject": dots, "ratio": ratios, "ceiling": ceilings}
+    if contrasts is not None:
+        differences = ["difference", "difference_low", "difference_high"]
+        of_contrasts = contrasts[["roi", "minus", *differences, "n_subjects", "p_adjusted"]]
+        parts["first minus this"] = of_contrasts.set_axis([*keys, *ends, "n_subjects", "p_adjusted"], axis=1)
     numbers = pd.concat([part.assign(mark=mark) for mark, part in parts.items() if len(part)], ignore_index=True)
     return numbers.assign(label=numbers["model"].map(labels)).reindex(columns=NUMBERS)
 
@@ -114,6 +170,7 @@ def draw_roi_rsa(
     n_subjects: int,
     space: str,
     source: str,
+    contrasts: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw a bar for every model in every region, with subjects, intervals and ceilings; below, ratios to the ceiling.
 
@@ -140,6 +197,9 @@ def draw_roi_rsa(
         Where the regions are, for the note below the figure.
     source
         Config key ``source``.
+    contrasts
+        From `contrasts_with_first`: a triangle below a bar whose model differs from the first, ``p_adjusted`` below
+        ``false_discovery_rate``, points to where it lies. None marks nothing.
 
     Returns
     -------
@@ -156,8 +216,7 @@ def draw_roi_rsa(
     ratios_and_ends = table[["ratio_to_lower", "ratio_to_lower_low", "ratio_to_lower_high"]].to_numpy(float).ravel()
     ratio_limits = _limits(np.clip(ratios_and_ends, *RATIO_AXIS))
 
-    columns = min(len(rois), REGIONS_PER_ROW)
-    width = max(LEFT + columns * max(1.55, 0.22 * len(labels)), 6.5)
+    columns, width = _page(len(rois), len(labels))
     panel_width = (width - LEFT - EDGE + GAP) / columns - GAP
     beyond = (
         np.nanmin(ratios_and_ends, initial=0) < ratio_limits[0]
@@ -173,6 +232,9 @@ def draw_roi_rsa(
         with_ceilings=len(ceilings) > 0,
         with_arrows=bool(beyond),
     )
+    significant = _significant(contrasts, false_discovery_rate)
+    if contrasts is not None:
+        marks += _contrast_marks(contrasts, next(iter(labels.values())), false_discovery_rate)
     legends, legend_height = _legends(labels, marks, width)
     sentences = [
         f"Regions in {space}.",
@@ -183,7 +245,7 @@ def draw_roi_rsa(
     ]
     note = _note(sentences, width)
     below = EDGE + NOTE_LINE * max(len(note), 1) + 0.05 + legend_height
-    height = below + ROW_HEIGHT * math.ceil(len(rois) / columns) + EDGE
+    height = below + NUMBERS_LINE * _numbered(labels) + ROW_HEIGHT * math.ceil(len(rois) / columns) + EDGE
     figure = new_figure(width, height)
     for number, roi in enumerate(rois):
         row, column = divmod(number, columns)
@@ -200,24 +262,36 @@ def draw_roi_rsa(
             means = subject_means[(subject_means["roi"] == roi) & (subject_means["model"] == model)]["r"]
             numbers = rows[roi, model]
             _draw_bar(bars, at, colour, numbers, means.to_numpy(float))
-            if numbers["p_adjusted"] < false_discovery_rate:
-                tallest = max(_finite([0, numbers["r"], numbers["r_high"], *means]))
-                bars.plot(at, tallest + 0.045 * (high - low), **SIGNIFICANT)
+            _draw_significance(
+                bars,
+                at,
+                numbers=numbers,
+                means=means,
+                level=false_discovery_rate,
+                first_minus_this=significant.get((roi, model)),
+            )
             _draw_ratio(ratios, at, colour, numbers)
         for axes in filter(None, (bars, ratios, above)):
             axes.set(xlim=(-0.7, len(labels) - 0.3), xticks=[])
             axes.spines["bottom"].set_visible(False)
             if column > 0:
                 axes.tick_params(left=False, labelleft=False)
+        if _numbered(labels):
+            ratios.set_xticks(range(len(labels)), [str(number) for number in range(1, 1 + len(labels))])
+            ratios.tick_params(axis="x", length=0, labelsize=6)
         if column == 0:
-            bars.set_ylabel(MEASURE_LABELS[table["measure"].iloc[0]])
-            ratios.set_ylabel("ratio to the lower\nbound of the ceiling")
-            for axes in (bars, ratios):
-                axes.yaxis.set_label_coords(-0.52 / panel_width, 0.5)
+            _label_axes(bars, ratios, table["measure"].iloc[0], panel_width)
     _draw_legends(figure, legends, below)
     figure.text(LEFT / width, 0.08 / height, "\n".join(note), va="bottom", linespacing=1.1, **NOTE)
     stamp(figure, source)
     return figure
+
+
+def _page(n_rois: int, n_models: int) -> tuple[int, float]:
+    """Regions side by side, and the width of the page in inches."""
+    region_width = max(1.55, 0.22 * n_models)
+    columns = max(1, min(n_rois, REGIONS_PER_ROW, int((WIDEST - LEFT) / region_width)))
+    return columns, max(LEFT + columns * region_width, 6.5)
 
 
 def _add_panels(
@@ -235,6 +309,13 @@ def _add_panels(
         axes.axhline(0, color="0.3", linewidth=0.6)
     ratios.axhline(1, color="0.6", linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)
     return bars, ratios, above
+
+
+def _label_axes(bars: Axes, ratios: Axes, measure: str, panel_width: float) -> None:
+    bars.set_ylabel(MEASURE_LABELS[measure])
+    ratios.set_ylabel("ratio to the lower\nbound of the ceiling")
+    for axes in (bars, ratios):
+        axes.yaxis.set_label_coords(-0.52 / panel_width, 0.5)
 
 
 def _ceilings(table: pd.DataFrame) -> pd.DataFrame:
@@ -276,15 +357,39 @@ def _marks(
     return marks
 
 
+def _significant(contrasts: pd.DataFrame | None, level: float) -> dict[tuple[str, str], float]:
+    """Difference from the first model of each region and model that differs from it."""
+    if contrasts is None:
+        return {}
+    found = contrasts[contrasts["p_adjusted"] < level]
+    return {(str(row["roi"]), str(row["minus"])): float(row["difference"]) for row in found.to_dict("records")}
+
+
+def _contrast_marks(contrasts: pd.DataFrame, first: str, level: float) -> list[Artist]:
+    corrections = ", ".join(contrasts["correction"].unique())
+    return [
+        Line2D(
+            [], [], marker=marker, label=f"{word} {first.lower()}, paired, p < {level:g} ({corrections})", **DIFFERENT
+        )
+        for marker, word in (("v", "below"), ("^", "above"))
+    ]
+
+
+def _numbered(labels: Mapping[str, str]) -> bool:
+    """Whether bars have numbers: there are too many for colours that can be told apart."""
+    return len(labels) > len(PALETTE)
+
+
 def _legends(labels: dict[str, str], marks: list[Artist], width: float) -> tuple[list[tuple[list[Artist], int]], float]:
     """Arrange the legends of models and of marks: handles and number of columns of each, and the height in inches."""
     colours = model_colours(len(labels))
-    models: list[Artist] = [
-        Patch(color=colour, label=label) for label, colour in zip(labels.values(), colours, strict=True)
+    names = [
+        f"{number} {label}" if _numbered(labels) else label for number, label in enumerate(labels.values(), start=1)
     ]
+    models: list[Artist] = [Patch(color=colour, label=name) for name, colour in zip(names, colours, strict=True)]
     legends = [
         (handles, max(min(len(handles), int((width - LEFT) / inches)), 1))
-        for handles, inches in ((models, 1.5), (marks, 2.6))
+        for handles, inches in ((models, 1.7), (marks, 2.9))
     ]
     height = sum(LEGEND_LINE * math.ceil(len(handles) / n_columns) + 0.04 for handles, n_columns in legends)
     return legends, height
@@ -350,6 +455,24 @@ def _draw_bar(axes: Axes, at: int, colour: str, numbers: Mapping[Hashable, Any],
     # A subject stands at the same place within every bar of a region.
     spread = np.linspace(-0.3, 0.3, means.size) * BAR_WIDTH if means.size > 1 else 0
     axes.plot(at + spread, means, **DOTS)
+
+
+def _draw_significance(
+    axes: Axes,
+    at: int,
+    *,
+    numbers: Mapping[Hashable, Any],
+    means: pd.Series,
+    level: float,
+    first_minus_this: float | None,
+) -> None:
+    """Mark a mean that differs from zero above its bar, and one that differs from the first model's below the axis."""
+    low, high = axes.get_ylim()
+    if numbers["p_adjusted"] < level:
+        tallest = max(_finite([0, numbers["r"], numbers["r_high"], *means]))
+        axes.plot(at, tallest + 0.045 * (high - low), **SIGNIFICANT)
+    if first_minus_this is not None:
+        axes.plot(at, low - 0.03 * (high - low), marker="v" if first_minus_this > 0 else "^", **DIFFERENT)
 
 
 def _draw_ratio(axes: Axes, at: int, colour: str, numbers: Mapping[Hashable, Any]) -> None:

@@ -38,6 +38,7 @@ BLOCK_SENTENCES = 4096
 SHORT_BYTES = 126
 
 PACKAGE_PREFIX = "package:"
+UNTRAINED_PREFIX = "untrained:"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # What decides an encoder's vectors: weights, settings, vocabulary. Other formats of the same weights are not fetched.
 _MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
@@ -56,12 +57,15 @@ class Encoder:
     folder
         Folder with weights and settings in the layout of sentence-transformers.
     fingerprint
-        See ``encoder_fingerprint``.
+        See ``encoder_fingerprint``; without training the seed is part of it.
+    seed
+        Seed of the random weights of an encoder without training; none for one that is used as it was trained.
     """
 
     source: str
     folder: Path
     fingerprint: str
+    seed: int | None = None
 
     @cached_property
     def model(self) -> Any:
@@ -69,18 +73,27 @@ class Encoder:
         from sentence_transformers import SentenceTransformer
 
         try:
-            return SentenceTransformer(str(self.folder), local_files_only=True)
+            model = SentenceTransformer(str(self.folder), local_files_only=True)
         except Exception as error:
             # Half-copied files fail in many ways, none of which says which encoder it was.
             raise ValueError(
                 f"encoder {self.source!r}: the files in {self.folder} cannot be loaded "
                 f"({type(error).__name__}: {error}); copy or download them again"
             ) from error
+        if self.seed is not None:
+            _forget_training(model, self.seed)
+        return model
 
 
 def is_on_hub(source: str) -> bool:
     """Whether an encoder has to be fetched: a name on the hub, and no package or folder of this machine."""
-    return bool(_HUB_NAME.fullmatch(source)) and not Path(source).is_dir()
+    place = source.removeprefix(UNTRAINED_PREFIX)
+    return bool(_HUB_NAME.fullmatch(place)) and not Path(place).is_dir()
+
+
+def is_untrained(source: str) -> bool:
+    """Whether an encoder is to be used with random weights."""
+    return source.startswith(UNTRAINED_PREFIX)
 
 
 def fetch_encoder(source: str, revision: str | None) -> dict[str, str | None]:
@@ -89,7 +102,7 @@ def fetch_encoder(source: str, revision: str | None) -> dict[str, str | None]:
     Parameters
     ----------
     source
-        Name on the Hugging Face hub (``owner/model``).
+        Name on the Hugging Face hub (``owner/model``), also after ``untrained:``.
     revision
         Commit, tag or branch on the hub; none is the newest, or what the cache has of it.
 
@@ -106,22 +119,26 @@ def fetch_encoder(source: str, revision: str | None) -> dict[str, str | None]:
     ValueError
         If the model lacks weights (``*.safetensors``), ``modules.json`` or a vocabulary.
     """
-    folder = _cached_folder(source, revision) or _downloaded_folder(source, revision)
+    name = source.removeprefix(UNTRAINED_PREFIX)
+    folder = _cached_folder(name, revision) or _downloaded_folder(name, revision)
     fingerprint = _encoder_in(folder, source).fingerprint
     # The hub's cache names the folder of a model's files by their commit.
     return {"source": source, "revision": revision, "commit": folder.name, "fingerprint": fingerprint}
 
 
-def load_encoder(source: str, record: str | Path | None = None) -> Encoder:
+def load_encoder(source: str, record: str | Path | None = None, *, seed: int | None = None) -> Encoder:
     """Find an encoder on this machine; the network is never asked.
 
     Parameters
     ----------
     source
         A local folder; ``package:NAME`` for an installed Python package that carries weights and has a function
-        ``get_model_path()``; or a name on the Hugging Face hub (``owner/model``).
+        ``get_model_path()``; or a name on the Hugging Face hub (``owner/model``). After ``untrained:``, the same architecture
+        and tokenizer with random weights: what form without learning gives.
     record
         JSON file with what ``fetch_encoder`` returned, for a name on the hub. Not used for folders and packages.
+    seed
+        Seed of random weights; used after ``untrained:`` only.
 
     Returns
     -------
@@ -133,8 +150,14 @@ def load_encoder(source: str, record: str | Path | None = None) -> Encoder:
         If the encoder is not on this machine: which one, what was tried, how to provide it.
     ValueError
         If the folder lacks weights (``*.safetensors``), ``modules.json`` or a vocabulary; if the files in the hub's cache
-        are not those of the record.
+        are not those of the record; if random weights have no seed.
     """
+    if is_untrained(source):
+        if seed is None:
+            raise ValueError(f"encoder {source!r}: random weights need a seed")
+        trained = load_encoder(source.removeprefix(UNTRAINED_PREFIX), record)
+        fingerprint = f"{trained.fingerprint}-untrained-{seed}"
+        return Encoder(source=source, folder=trained.folder, fingerprint=fingerprint, seed=seed)
     if source.startswith(PACKAGE_PREFIX):
         return _encoder_in(_package_folder(source), source)
     if Path(source).expanduser().is_dir():
@@ -301,6 +324,23 @@ def _read_block(path: Path, encoder: Encoder, wanted: dict[bytes, int]) -> tuple
         path.unlink(missing_ok=True)
         return nothing
     return [digests[i] for i in at], vectors
+
+
+def _forget_training(model: Any, seed: int) -> None:
+    """Draw all weights of a loaded encoder anew, as its architecture has them before training; torch's own state is kept."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for module in model:
+            network = getattr(module, "auto_model", None)
+            if network is not None:
+                # A transformer has a rule of its own for its first weights.
+                network.load_state_dict(type(network)(network.config).state_dict())
+            else:
+                for part in module.modules():
+                    if hasattr(part, "reset_parameters"):
+                        part.reset_parameters()
 
 
 def _package_folder(source: str) -> Path:

@@ -18,6 +18,7 @@ from capcortex.nsd.miniature.records import Record, read_records
 from capcortex.nsd.miniature.render import SIZE, render
 from capcortex.nsd.miniature.scenes import PICTURE_ATTRIBUTES, Scene, draw_picture_attributes, draw_scenes
 from capcortex.nsd.miniature.vocabulary import SETTINGS
+from capcortex.nsd.miniature.word_vectors import write_word_vectors
 from capcortex.seeds import random_generator
 from capcortex.tables import write_table
 
@@ -153,6 +154,7 @@ def _record_table(records: list[Record]) -> pd.DataFrame:
 def write_experiment(
     root: str | Path,
     truth_folder: str | Path,
+    word_vectors: str | Path,
     *,
     sessions: dict[str, int],
     runs_per_session: int,
@@ -168,6 +170,8 @@ def write_experiment(
         Folder that holds NSD's tree.
     truth_folder
         Folder for what only the final check may read: ``scenes.tsv``, ``latents.nc``, ``picture_attributes.tsv``.
+    word_vectors
+        File of vectors of the captions' words, for models of word vectors.
     sessions
         Completed sessions of each subject that takes part; the largest number is planned for all eight.
     runs_per_session
@@ -214,6 +218,7 @@ def write_experiment(
     )
     _write_stimulus_table(root, design, photographs, seed)
     annotations.write_annotations(root, photographs, random_generator(seed, "miniature", "annotations"))
+    write_word_vectors(Path(word_vectors), [said for photograph in photographs for said in photograph.captions])
     _write_pictures(root, design, _draw_pictures(photographs, kinds, attributes, seed))
     for subject in sessions:
         table = behaviour.responses(design, subject=subject, sessions=sessions, seed=seed)
