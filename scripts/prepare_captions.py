@@ -4,14 +4,23 @@ from pathlib import Path
 
 from capcortex.jobs import job
 from capcortex.tables import write_table
-from capcortex.text.captions import read_captions, read_categories
+from capcortex.text.captions import count_captions, read_captions, read_categories
 
 
 def main(
-    *, stimulus_table: Path, caption_files: list[Path], instance_files: list[Path], captions: Path, categories: Path
+    *,
+    stimulus_table: Path,
+    caption_files: list[Path],
+    instance_files: list[Path],
+    captions: Path,
+    categories: Path,
+    counts: Path,
 ) -> None:
-    write_table(read_captions(stimulus_table, caption_files), captions)
-    write_table(read_categories(stimulus_table, instance_files), categories)
+    said = read_captions(stimulus_table, caption_files)
+    seen = read_categories(stimulus_table, instance_files)
+    write_table(said, captions)
+    write_table(seen, categories)
+    write_table(count_captions(said, seen), counts)
 
 
 if __name__ == "__main__":
@@ -22,4 +31,5 @@ if __name__ == "__main__":
             instance_files=[Path(path) for path in snakemake.input.instances],
             captions=Path(snakemake.output.captions),
             categories=Path(snakemake.output.categories),
+            counts=Path(snakemake.output.counts),
         )

@@ -27,6 +27,7 @@ from capcortex.config_schema import Renamed, find_problems, is_set
 from capcortex.fetch.sources import TERMS_NOT_ACCEPTED
 from capcortex.nsd import layout
 from capcortex.nsd.betas import caution_about_repeats
+from capcortex.text.encoders import is_untrained
 
 CONTRAST = "_minus_"
 """Joins the names of two models in the name of their contrast; names of models have hyphens only."""
@@ -127,10 +128,13 @@ class Study:
     def sentinel_models(self) -> tuple[str, str]:
         """Names of a caption model and of the category model, which the sentinel compares on any data."""
         whole = self.models["words"].isna()
-        captions = self.models.loc[(self.models["builder"] == "sentence") & whole, "model"]
+        sentences = self.models.loc[(self.models["builder"] == "sentence") & whole, "model"]
+        captions = [
+            name for name in sentences if not is_untrained((self.encoder_row(name) or {"source": ""})["source"])
+        ]
         categories = self.models.loc[self.models["builder"] == "categories", "model"]
         used = [name for name in captions if name in self.model_names]
-        return (used or list(captions))[0], categories.iloc[0]
+        return (used or captions)[0], categories.iloc[0]
 
     @property
     def nsd_root(self) -> str:

@@ -39,7 +39,17 @@ PASSING_ERRORS |= {getattr(errno, name) for name in OF_NETWORKS if hasattr(errno
 # torch has no error of its own for it on a CPU.
 NO_MEMORY = re.compile("out of memory|allocate memory", re.I)
 REFUSAL = re.compile(r"\S+ \S+ CRITICAL root: (.+)")
-RECORDED_PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "xarray", "nibabel", "sentence-transformers", "torch")
+RECORDED_PACKAGES = (
+    "snakemake",
+    "numpy",
+    "scipy",
+    "pandas",
+    "xarray",
+    "nibabel",
+    "sentence-transformers",
+    "torch",
+    "spacy",
+)
 
 
 @contextmanager

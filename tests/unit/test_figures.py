@@ -229,7 +229,7 @@ class TestRegions:
         }
         assert marks == {"v": 1, "^": 2}
         assert not [line for line in panel(figure, "r: ventral").lines if line.get_marker() in ("v", "^")]
-        assert "below caption, paired, p < 0.05 (holm)" in words(figure)
+        assert "below “Caption”, paired, p < 0.05 (holm)" in words(figure)
         assert not faults_of_texts(figure)
         numbers = roi.plotted_numbers(table, means, labels, contrasts)
         of_words = numbers[(numbers["mark"] == "first minus this") & (numbers["model"] == "words")].iloc[0]

@@ -843,7 +843,17 @@ def test_scripts_go_from_files_to_features(tmp_path, direct):
         instance_files=[write_instance_file(tmp_path / "i.json", OBJECTS)],
         captions=tmp_path / "captions.tsv",
         categories=tmp_path / "categories.tsv",
+        counts=tmp_path / "counts.tsv",
     )
+    assert dict(pd.read_csv(tmp_path / "counts.tsv", sep="\t").to_numpy()) == {
+        "images": 4,
+        "captions": 23,
+        "fewest_captions_of_an_image": 5,
+        "most_captions_of_an_image": 7,
+        "captions_with_line_breaks": 1,
+        "captions_in_capitals": 1,
+        "images_without_objects": 1,
+    }
     tables = {name: tmp_path / f"{name}.tsv" for name in ("captions", "categories")}
     script_main("embed_model")(
         **tables,

@@ -186,6 +186,10 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
     n_hemispheres, n_depths, n_spaces = 2, 3, 2
     facts = pd.read_csv(ROOT / config["acceptance_table"], sep="\t", comment="#")
     with_prf = facts.loc[facts["fact"].str.startswith("prf-visualrois_voxels"), "subject"].nunique()
+    figures = [
+        (models.split(", ")[0], [name for name in models.split(", ") if name in config["models"]])
+        for models in pd.read_csv(ROOT / "config/figures.tsv", sep="\t", comment="#")["models"]
+    ]
     files_of_nsd = {
         "design and stimuli": 2,
         "labels of streams and nsdgeneral on fsaverage": 2 * n_hemispheres,
@@ -223,6 +227,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "compute_group_map": n_maps,
         "plot_group_map": n_maps,
         "plot_subject_maps": n_maps,
+        "plot_roi_rsa": 1 + sum(len(drawn) > 1 and drawn[0] == first for first, drawn in figures),
     }
     once = [
         "check_design",

@@ -606,13 +606,43 @@ def title_of_figure(figure):
 
 def models_of(figure):
     """Models of a figure of models and regions: all, unless it is one of the control ladder."""
-    return STUDY.ladder_figures.get(figure, STUDY.model_names)
+    if figure == "roi-rsa":
+        return STUDY.model_names
+    require_models_of(figure)
+    return STUDY.ladder_figures[figure]
+
+
+def require_models_of(figure):
+    """Refuse a figure of the control ladder, or one all of whose panels lack their models, with what would be needed."""
+    wanted = {
+        name: cell
+        for name, cell in STUDY.figures[["figure", "models"]].itertuples(index=False)
+        if re.fullmatch(f"{figure}[a-z]?", name)
+    }
+    if not set(wanted) & set(STUDY.ladder_figures):
+        raise WorkflowError(
+            f"{figure}: the study uses too few of its models (config key models); {STUDY.config['figures_table']} names "
+            f"{'; '.join(wanted.values()) or 'no such figure'}: the first of them and one more are needed"
+        )
 
 
 def panels_of_figure(figure):
-    """Panels of a figure of the control ladder that the study has the models for."""
-    names = STUDY.ladder_figures
-    return [name for name in names if re.fullmatch(f"{figure}[a-z]?", name)]
+    """Files of those panels of a figure of the control ladder that the study has the models for, when they are asked for."""
+
+    def files(wildcards):
+        require_models_of(figure)
+        panels = [
+            name
+            for name in STUDY.ladder_figures
+            if re.fullmatch(f"{figure}[a-z]?", name)
+        ]
+        return expand(
+            "results/figures/{figure}.{suffix}",
+            figure=panels,
+            suffix=["pdf", "png", "tsv"],
+        )
+
+    return files
 
 
 # Distances of one model or region over all image sets, and what ceilings need of a region, in MB.

@@ -13,9 +13,12 @@ rule plot_roi_rsa:
             if wildcards.figure in STUDY.ladder_figures and STUDY.comparisons
             else []
         ),
+        # Scores over all pairs are of all models in one file, and must be of the same models.
         scores=lambda wildcards: expand(
             in_roi_space(rules.compare_roi_rdms.output.scores),
-            model=models_of(wildcards.figure),
+            model=(
+                STUDY.model_names if ALL_PAIRS_SCORES else models_of(wildcards.figure)
+            ),
         ),
         all_pairs=[in_roi_space(path) for path in ALL_PAIRS_SCORES],
     output:
@@ -291,14 +294,29 @@ rule figures:
     localrule: True
 
 
-# Targets named as in the paper: fig3 is all panels fig3a, fig3b and so on.
-for each in sorted(
-    {name.rstrip("abcdefghijklmnopqrstuvwxyz") for name in STUDY.figures["figure"]}
-):
+rule fig3:
+    """Captions beside categories, nouns and verbs, and averages of words."""
+    input:
+        panels_of_figure("fig3"),
+    localrule: True
 
-    rule:
-        name:
-            each
-        input:
-            expand(rules.plot_roi_rsa.output, figure=panels_of_figure(each)),
-        localrule: True
+
+rule figS9:
+    """Captions beside kinds of their words."""
+    input:
+        panels_of_figure("figS9"),
+    localrule: True
+
+
+rule figS10:
+    """Captions beside scrambled ones."""
+    input:
+        panels_of_figure("figS10"),
+    localrule: True
+
+
+rule figS11:
+    """Captions by several encoders."""
+    input:
+        panels_of_figure("figS11"),
+    localrule: True

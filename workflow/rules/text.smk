@@ -18,6 +18,7 @@ rule prepare_captions:
     output:
         captions="results/captions/captions.tsv",
         categories="results/captions/categories.tsv",
+        counts="results/captions/counts.tsv",
     log:
         "logs/prepare_captions/prepare_captions.log",
     benchmark:

@@ -233,12 +233,13 @@ def draw_roi_rsa(
         with_arrows=bool(beyond),
     )
     significant = _significant(contrasts, false_discovery_rate)
-    if contrasts is not None:
+    if contrasts is not None and contrasts["p_adjusted"].notna().any():
         marks += _contrast_marks(contrasts, next(iter(labels.values())), false_discovery_rate)
     legends, legend_height = _legends(labels, marks, width)
     sentences = [
         f"Regions in {space}.",
         ALL_PAIRS_NOTE if over_all_pairs else "",
+        _not_compared(contrasts, labels),
         _fewer_subjects(table, n_subjects),
         *_why_not_tested(table),
         _why_left_out(table),
@@ -357,6 +358,15 @@ def _marks(
     return marks
 
 
+def _not_compared(contrasts: pd.DataFrame | None, labels: Mapping[str, str]) -> str:
+    if contrasts is None:
+        return ""
+    first, *others = labels
+    compared = set(contrasts.loc[contrasts["p_adjusted"].notna(), "minus"])
+    left = [labels[model] for model in others if model not in compared]
+    return f"Not tested against “{labels[first]}”: {', '.join(left)}." if left else ""
+
+
 def _significant(contrasts: pd.DataFrame | None, level: float) -> dict[tuple[str, str], float]:
     """Difference from the first model of each region and model that differs from it."""
     if contrasts is None:
@@ -368,9 +378,7 @@ def _significant(contrasts: pd.DataFrame | None, level: float) -> dict[tuple[str
 def _contrast_marks(contrasts: pd.DataFrame, first: str, level: float) -> list[Artist]:
     corrections = ", ".join(contrasts["correction"].unique())
     return [
-        Line2D(
-            [], [], marker=marker, label=f"{word} {first.lower()}, paired, p < {level:g} ({corrections})", **DIFFERENT
-        )
+        Line2D([], [], marker=marker, label=f"{word} “{first}”, paired, p < {level:g} ({corrections})", **DIFFERENT)
         for marker, word in (("v", "below"), ("^", "above"))
     ]
 

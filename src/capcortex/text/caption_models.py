@@ -19,9 +19,9 @@ from capcortex.ids import Ids
 from capcortex.seeds import random_generator
 from capcortex.text.material import Material, labelled_features, mean_of_rows, mean_of_texts
 from capcortex.text.word_vectors import read_word_vectors, rows_of_words
-from capcortex.text.words import is_upper_case, words, words_of_kind
+from capcortex.text.words import without_capitals, words, words_of_kind
 
-FILLERS = {"verbs": "is"}
+FILLERS = {"verbs": "is", "verbs-and-auxiliaries": "is"}
 """Stands for the words of an image none of whose captions has one of the kind, as in the paper; of other kinds `OTHER_FILLER`."""
 
 OTHER_FILLER = "something"
@@ -57,7 +57,7 @@ def word_average_features(material: Material) -> xr.DataArray:
     all keeps its captions as they are (``n_images_without_words``); for a model of one kind of word it has its kind's filler.
     """
     ids, texts, counts = _single_words(material)
-    return labelled_features(material.id73k, mean_of_texts(material, ids, texts), **counts)
+    return labelled_features(material.id73k, mean_of_texts(material, *_with_fillers(material, ids, texts)), **counts)
 
 
 def word_vector_features(material: Material) -> xr.DataArray:
@@ -96,7 +96,8 @@ def word_vector_features(material: Material) -> xr.DataArray:
         **counts,
         n_images_without_vectors=int(without.size),
         n_words_without_vectors=int((row_of_unique < 0).sum()),
-        share_of_words_without_vectors=float(1 - keep.mean()),
+        share_of_words_without_vectors=float(1 - keep.mean()) if keep.size else 0.0,
+        file=str(material.path),
     )
 
 
@@ -171,24 +172,24 @@ def _chosen_words(material: Material) -> tuple[pd.Series, dict[str, Any]]:
     counts = {
         "n_captions_without_words": int((~some).sum()),
         "n_images_without_words": int(np.setdiff1d(material.id73k, tokens.index[some]).size),
-        "n_captions_in_capitals": sum(map(is_upper_case, captions["caption"])),
     }
     return tokens[some], counts
 
 
 def _single_words(material: Material) -> tuple[Ids, list[str], dict[str, Any]]:
-    """Every word of every caption with the ``id73k`` of its image, and counts of what has none."""
+    """Every word of every caption, with the ``id73k`` of its image; and counts of what has none."""
     captions = material.captions
     if material.kind is not None:
         tokens, counts = _chosen_words(material)
     else:
-        tokens = pd.Series(captions["caption"].map(words).tolist(), index=captions["id73k"].to_numpy(), dtype=object)
+        parted = [words(without_capitals(caption)) for caption in captions["caption"]]
+        tokens = pd.Series(parted, index=captions["id73k"].to_numpy(), dtype=object)
         n_words = tokens.map(len).groupby(level=0).transform("sum")
         whole = pd.Series([[caption] for caption in captions["caption"]], index=tokens.index, dtype=object)
         tokens = tokens.where(n_words > 0, whole)
         counts = {"n_images_without_words": int(tokens.index[n_words == 0].nunique())}
     ids = np.repeat(tokens.index.to_numpy(), tokens.map(len))
-    return *_with_fillers(material, ids, [word for found in tokens for word in found]), counts
+    return ids, [word for found in tokens for word in found], counts
 
 
 def _with_fillers(material: Material, ids: NDArray[np.int64], texts: list[str]) -> tuple[Ids, list[str]]:

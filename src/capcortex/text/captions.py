@@ -20,6 +20,7 @@ from capcortex.ids import from_nsd_id, unique_ids
 from capcortex.tables import read_table
 
 CAPTION_COLUMNS = ["id73k", "position", "caption"]
+LINE_BREAKS = "captions_with_line_breaks"
 CATEGORY_COLUMNS = ["id73k", "category", "supercategory", "category_id", "area", "iscrowd"]
 
 # The keys of COCO's JSON objects that this module reads. Outlines of objects are nine tenths of an instances file of
@@ -46,7 +47,8 @@ def read_captions(stimulus_table: Path, annotation_files: list[Path]) -> pd.Data
     -------
     DataFrame
         Columns ``id73k`` (int64, ascending), ``position`` (int64, from 1 within an image, in the order of the file) and
-        ``caption`` (text, never empty). No missing values.
+        ``caption`` (text, never empty). No missing values. The attribute `LINE_BREAKS` counts captions that had line
+        breaks inside.
 
     Raises
     ------
@@ -56,6 +58,7 @@ def read_captions(stimulus_table: Path, annotation_files: list[Path]) -> pd.Data
     """
     id_of = _id73k_of_coco_id(stimulus_table)
     rows: list[tuple[int, str]] = []
+    n_with_breaks = 0
     for path, annotations in _annotations(annotation_files):
         for annotation in annotations:
             coco_id = annotation["image_id"]
@@ -69,6 +72,7 @@ def read_captions(stimulus_table: Path, annotation_files: list[Path]) -> pd.Data
                     f"{annotation.get('id')}), expected text; remove that annotation or write its caption"
                 )
             rows.append((id_of[coco_id], caption))
+            n_with_breaks += len(found.strip().splitlines()) > 1
     without = {*id_of.values()} - {id73k for id73k, _ in rows}
     if without:
         first = min(without)
@@ -81,7 +85,9 @@ def read_captions(stimulus_table: Path, annotation_files: list[Path]) -> pd.Data
     table = pd.DataFrame(rows, columns=["id73k", "caption"])
     table = table.sort_values("id73k", kind="stable", ignore_index=True)
     table["position"] = table.groupby("id73k").cumcount() + 1
-    return table[CAPTION_COLUMNS]
+    table = table[CAPTION_COLUMNS]
+    table.attrs = {LINE_BREAKS: n_with_breaks}
+    return table
 
 
 def read_categories(stimulus_table: Path, annotation_files: list[Path]) -> pd.DataFrame:
@@ -145,6 +151,33 @@ def read_categories(stimulus_table: Path, annotation_files: list[Path]) -> pd.Da
     table = pd.DataFrame(rows, columns=CATEGORY_COLUMNS)
     table = table.astype({"id73k": "int64", "category_id": "int64", "area": "float64", "iscrowd": "int64"})
     return table.sort_values("id73k", kind="stable", ignore_index=True)
+
+
+def count_captions(captions: pd.DataFrame, categories: pd.DataFrame) -> pd.DataFrame:
+    """Count what is out of the ordinary in captions and objects.
+
+    Parameters
+    ----------
+    captions, categories
+        From `read_captions` and `read_categories`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``count`` (what) and ``value``: images, captions, the fewest and the most captions of an image,
+        captions that had line breaks inside, captions in capitals throughout, and images without objects.
+    """
+    of_image = captions.groupby("id73k").size()
+    counts = {
+        "images": of_image.size,
+        "captions": len(captions),
+        "fewest_captions_of_an_image": of_image.min(),
+        "most_captions_of_an_image": of_image.max(),
+        LINE_BREAKS: captions.attrs[LINE_BREAKS],
+        "captions_in_capitals": captions["caption"].str.isupper().sum(),
+        "images_without_objects": (~of_image.index.isin(categories["id73k"])).sum(),
+    }
+    return pd.DataFrame({"count": list(counts), "value": list(counts.values())})
 
 
 def load_captions(path: str | Path) -> pd.DataFrame:

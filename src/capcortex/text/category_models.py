@@ -109,8 +109,9 @@ def category_vector_features(material: Material) -> xr.DataArray:
         mean,
         n_images_without_objects=int(without_objects.sum()),
         n_images_without_vectors=int(without.sum()),
-        n_words_without_vectors=len(lacking),
+        n_categories_without_vectors=len(lacking),
         categories_without_vectors=", ".join(lacking) or "none",
+        file=str(material.path),
     )
 
 
@@ -144,7 +145,7 @@ def _sums(material: Material, column: str | None = None) -> NDArray[np.float64]:
 
 
 def _table_of_categories(material: Material, values: NDArray[np.floating]) -> xr.DataArray:
-    without = int((values.sum(axis=1) == 0).sum())
+    without = int((~(_sums(material) > 0).any(axis=1)).sum())
     names = _known(material)["category"].tolist()
     return labelled_features(material.id73k, values, names=names, n_images_without_objects=without)
 

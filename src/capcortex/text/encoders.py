@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class Encoder:
     folder
         Folder with weights and settings in the layout of sentence-transformers.
     fingerprint
-        See ``encoder_fingerprint``; without training the seed is part of it.
+        See ``encoder_fingerprint``; without training, the seed and the versions of what draws weights are part of it.
     seed
         Seed of the random weights of an encoder without training; none for one that is used as it was trained.
     """
@@ -156,7 +157,9 @@ def load_encoder(source: str, record: str | Path | None = None, *, seed: int | N
         if seed is None:
             raise ValueError(f"encoder {source!r}: random weights need a seed")
         trained = load_encoder(source.removeprefix(UNTRAINED_PREFIX), record)
-        fingerprint = f"{trained.fingerprint}-untrained-{seed}"
+        # What the seed draws is a matter of these, and the cache must not mix two draws.
+        drawn_by = "-".join(version(package) for package in ("torch", "transformers"))
+        fingerprint = f"{trained.fingerprint}-untrained-{seed}-{drawn_by}"
         return Encoder(source=source, folder=trained.folder, fingerprint=fingerprint, seed=seed)
     if source.startswith(PACKAGE_PREFIX):
         return _encoder_in(_package_folder(source), source)

@@ -164,8 +164,8 @@ COUNTS = [
     "n_images_without_words",
     "n_images_without_vectors",
     "n_captions_without_words",
-    "n_captions_in_capitals",
     "n_words_without_vectors",
+    "n_categories_without_vectors",
     "share_of_words_without_vectors",
     "n_extra_ids",
 ]
@@ -190,7 +190,7 @@ def tabulate_models(paths: Sequence[str | Path], labels: Mapping[str, str]) -> p
     DataFrame
         One row for each file, in their order: ``model``, ``label``, ``builder``, ``words`` (kind of word, or
         ``all``), ``encoder``, ``coco_captions`` (whether the encoder was trained on COCO's captions), ``n_images``,
-        ``n_features`` (0 for a ready RDM), and the columns `COUNTS` as far as a builder counts such things.
+        ``n_features`` (0 for a ready RDM), ``file`` (its own), and the columns `COUNTS` as far as a builder counts such things.
 
     Raises
     ------
@@ -203,9 +203,22 @@ def tabulate_models(paths: Sequence[str | Path], labels: Mapping[str, str]) -> p
             attrs = next(iter(dataset.data_vars.values())).attrs
             row = {name: attrs[name] for name in ("model", "builder", "words", "encoder", "coco_captions")}
             row |= {"label": labels[attrs["model"]], "n_images": dataset.sizes["id73k"]}
-            row |= {"n_features": dataset.sizes.get("feature", 0)} | {name: attrs.get(name) for name in COUNTS}
+            row |= {"n_features": dataset.sizes.get("feature", 0), "file": attrs.get("file")} | {
+                name: attrs.get(name) for name in COUNTS
+            }
             rows.append(row)
-    columns = ["model", "label", "builder", "words", "encoder", "coco_captions", "n_images", "n_features", *COUNTS]
+    columns = [
+        "model",
+        "label",
+        "builder",
+        "words",
+        "encoder",
+        "coco_captions",
+        "n_images",
+        "n_features",
+        "file",
+        *COUNTS,
+    ]
     table = pd.DataFrame(rows, columns=columns)
     # Counts that some models lack stay whole numbers.
     whole = [name for name in COUNTS if name.startswith("n_")]

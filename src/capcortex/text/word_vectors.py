@@ -7,6 +7,7 @@ Formats: GloVe, Pennington et al. 2014, doi:10.3115/v1/D14-1162; fastText, Bojan
 """
 
 import gzip
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -58,18 +59,23 @@ def read_word_vectors(path: str | Path, wanted: Iterable[str]) -> tuple[list[str
     asked = set(wanted)
     asked |= {word.lower() for word in asked}
     found: dict[str, np.ndarray] = {}
-    n_dimensions = 0
+    promised, n_dimensions, n_words = 0, 0, 0
     for number, line in _lines(path):
         fields = line.rstrip().split(" ")
         if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
+            promised, n_dimensions = map(int, fields)
+            continue
+        if fields == [""]:
             continue
         n_dimensions = n_dimensions or len(fields) - 1
         # Some words of GloVe's largest file have spaces in them.
         word = " ".join(fields[: len(fields) - n_dimensions])
-        if n_dimensions < 1 or not word:
+        if n_dimensions < 1 or not word or len(fields) <= n_dimensions:
             raise ValueError(
-                f"{path}: line {number} has {len(fields)} fields, expected a word and {n_dimensions or 'its'} numbers"
+                f"{path}: line {number} has {len(fields)} fields, expected a word and {n_dimensions or 'its'} numbers; get the "
+                "file again"
             )
+        n_words += 1
         if word not in asked or word in found:
             continue
         try:
@@ -79,6 +85,8 @@ def read_word_vectors(path: str | Path, wanted: Iterable[str]) -> tuple[list[str
         if not np.isfinite(vector).all():
             raise ValueError(f"{path}: line {number}, word {word!r}: NaN or infinity, expected finite numbers")
         found[word] = vector
+    if promised and n_words != promised:
+        raise ValueError(f"{path}: {n_words} words, but its first line promises {promised}; get the whole file")
     if not found:
         raise ValueError(
             f"{path}: none of the {len(asked)} words asked for is in it; is it a file of English word vectors?"
@@ -95,8 +103,8 @@ def rows_of_words(asked: Iterable[str], known: Iterable[str]) -> list[int]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     open_text = gzip.open if path.suffix == ".gz" else Path.open
     try:
-        with open_text(path, mode="rt", encoding="utf-8") as handle:
-            # Other line breaks of Unicode occur inside words.
-            yield from ((number, line.removesuffix("\n")) for number, line in enumerate(handle, start=1))
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+        # A mark of byte order is no part of the first word, and other line breaks occur inside words.
+        with open_text(path, mode="rt", encoding="utf-8-sig", newline="\n") as handle:
+            yield from enumerate(handle, start=1)
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: not a whole text file in UTF-8 ({error}); get it again") from error

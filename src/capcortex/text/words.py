@@ -24,6 +24,7 @@ WORD_KINDS: dict[str, frozenset[str] | None] = {
     "content": frozenset({"NOUN", "PROPN", "VERB", "ADJ", "ADV", "NUM"}),
     "nouns": frozenset({"NOUN"}),
     "verbs": frozenset({"VERB"}),
+    "verbs-and-auxiliaries": frozenset({"VERB", "AUX"}),
     "adjectives": frozenset({"ADJ"}),
     "adverbs": frozenset({"ADV"}),
     "prepositions": frozenset({"ADP"}),
@@ -61,6 +62,11 @@ def is_upper_case(caption: str) -> bool:
     return caption.isupper()
 
 
+def without_capitals(caption: str) -> str:
+    """Return a caption in capitals throughout in lower case, and others as they are: taggers take capitals for names."""
+    return caption.lower() if is_upper_case(caption) else caption
+
+
 def load_tagger(name: str) -> Any:
     """Load a spaCy model that tags parts of speech.
 
@@ -88,7 +94,7 @@ def load_tagger(name: str) -> Any:
 def tag_captions(captions: pd.DataFrame, tagger: Any) -> pd.DataFrame:
     """Split every caption into tokens and give each its part of speech.
 
-    A caption in capitals throughout is tagged in lower case, since taggers take capitals for names.
+    A caption in capitals throughout is tagged in lower case (`without_capitals`).
 
     Parameters
     ----------
@@ -108,7 +114,7 @@ def tag_captions(captions: pd.DataFrame, tagger: Any) -> pd.DataFrame:
     ValueError
         If the tagger gives no tag to a token: it does not tag parts of speech.
     """
-    texts = [caption.lower() if is_upper_case(caption) else caption for caption in captions["caption"]]
+    texts = [without_capitals(caption) for caption in captions["caption"]]
     tokens, tags = [], []
     for document in tagger.pipe(texts, batch_size=_BATCH):
         found = [token for token in document if not token.is_space]
