@@ -27,7 +27,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 FRACTIONS = np.arange(1, 21) / 20
@@ -386,10 +386,10 @@ def _find_alphas(projected, singular_values, fractions, lengths, inverses, alpha
             alphas[number] = alpha
 
 
-@compiled(parallel=True, fastmath=FREE_ORDER)
+@compiled(fastmath=FREE_ORDER)
 def _shrink(projected, gradients, singular_values, fractions, shrunk, agreements):
     """Leave h c of each unit and fraction in ``shrunk``, and its product with the gradient in ``agreements``."""
-    for unit in prange(len(projected)):
+    for unit in range(len(projected)):
         lengths, inverses = np.empty(singular_values.size), np.empty(singular_values.size)
         alphas = np.empty(fractions.size)
         _find_alphas(projected[unit], singular_values, fractions, lengths, inverses, alphas)
@@ -402,20 +402,20 @@ def _shrink(projected, gradients, singular_values, fractions, shrunk, agreements
             agreements[unit, number] = agreement
 
 
-@compiled(parallel=True, fastmath=FREE_ORDER)
+@compiled(fastmath=FREE_ORDER)
 def _square_lengths(predicted, squares):
     """Sum of squares of each row."""
-    for row in prange(len(predicted)):
+    for row in range(len(predicted)):
         total = 0.0
         for at in range(predicted.shape[1]):
             total += predicted[row, at] * predicted[row, at]
         squares[row] = total
 
 
-@compiled(parallel=True, fastmath=FREE_ORDER)
+@compiled(fastmath=FREE_ORDER)
 def _fit_fractions(projected, singular_values, fractions, coefficients, alphas):
     """Leave the coefficients h c / s along singular directions at the fraction of each unit, and their alpha."""
-    for unit in prange(len(projected)):
+    for unit in range(len(projected)):
         lengths, inverses = np.empty(singular_values.size), np.empty(singular_values.size)
         _find_alphas(
             projected[unit], singular_values, fractions[unit : unit + 1], lengths, inverses, alphas[unit : unit + 1]
