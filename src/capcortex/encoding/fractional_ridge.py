@@ -11,10 +11,10 @@ with X and y less their means over the images that are fitted, and b(0) the shor
 How it is fast. With the singular value decomposition ``X = Z S V'`` of all images, the images of any fold are rows of Z, and all
 that a fold needs of a unit's responses is ``Z_f' y_f``: one pass over the responses serves all folds and the final fit. In a
 training set, itself decomposed as ``U s W'``, the path is ``b_i(alpha) = h_i c_i / s_i`` along its singular directions, with
-``h_i = s_i^2 / (s_i^2 + alpha)`` and ``c = U'y``. Alpha is found by Newton's method from the lengths of b alone; predictions of
-the held-out images are ``Q (h c)``, and of these only the sum of squares is needed: ``|R h c|^2`` with the triangular R of the
-decomposition ``Q = (orthonormal) R``. The work per fold, unit and fraction is a product with half of a matrix of features by
-features, whatever the number of images.
+``h_i = s_i^2 / (s_i^2 + alpha)`` and ``c = U'y``. Alpha is found from the lengths of b alone (`capcortex.encoding.ridge_paths`).
+Predictions of the held-out images are ``Q (h c)``, and of these only the sum of squares is needed: ``|R h c|^2`` with the
+triangular R of the decomposition ``Q = (orthonormal) R``. The work per fold, unit and fraction is a product with half of a
+matrix of features by features, whatever the number of images.
 
 How it is precise. Everything about X is decomposed in double precision. Products with responses may be in single precision,
 because all matrices that multiply them (Z, Q, and the rotation of Z to U) have singular values near 1, also where those of X are
@@ -23,12 +23,12 @@ of very different size: rounding then acts as if each response had been rounded,
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
+
+from capcortex.encoding.ridge_paths import fit_fractions, shrink, square_lengths, sum_columns
 
 FRACTIONS = np.arange(1, 21) / 20
 """Fractions in the text of Doerig et al. 2025: 0.05 to 1 in steps of 0.05."""
@@ -38,18 +38,8 @@ RELEASED_FRACTIONS = np.linspace(0.05, 1.05, 20)
 
 N_FOLDS = 5
 
-TOLERANCE = 1e-7
-"""Largest error of the length of coefficients, as a share of the wanted length, at which the search for alpha ends."""
-
-MOST_STEPS = 100
-"""Newton's method takes two to five steps; this ends it where rounding keeps it from the tolerance."""
-
 SCRATCH_BYTES = 2**22
 """Coefficients of all fractions that are scored at once: they should stay in the cache of the processor."""
-
-compiled: Any = partial(njit, error_model="numpy", nogil=True)
-FREE_ORDER = {"reassoc", "contract", "arcp", "nsz"}
-"""What the compiler may do to sums and products; infinities and NaN stay what they are."""
 
 
 def fractional_ridge_memory_mb(n_images: int, n_features: int, n_units_in_block: int, n_fractions: int) -> int:
@@ -323,106 +313,8 @@ def project(design: RidgeDesign, responses: NDArray[np.floating]) -> Projections
     for number, fold in enumerate(design.folds):
         held_out = y[fold.rows]
         np.matmul(held_out.T, design.components[fold.rows], out=products[number])
-        _sum_columns(held_out, sums[number], squares[number])
+        sum_columns(held_out, sums[number], squares[number])
     return Projections(products, sums, squares, mean)
-
-
-@compiled(fastmath=FREE_ORDER)
-def _sum_columns(values, sums, squares):
-    """Sum of each column and its sum of squares around its mean, exactly 0 where all values are equal."""
-    first = values[0].astype(np.float64)
-    sums[:] = 0
-    squares[:] = 0
-    for row in range(len(values)):
-        for column in range(sums.size):
-            difference = values[row, column] - first[column]
-            sums[column] += difference
-            squares[column] += difference * difference
-    for column in range(sums.size):
-        squares[column] = max(squares[column] - sums[column] ** 2 / len(values), 0.0)
-        sums[column] += first[column] * len(values)
-
-
-@compiled(fastmath=FREE_ORDER)
-def _find_alpha(lengths, inverses, fraction, start):
-    """Find alpha at which coefficients have a fraction of their length without it.
-
-    With h_i = 1 / (1 + alpha / s_i^2) the squared length is ``N(alpha) = sum_i lengths_i h_i^2``, of which N(0) is 1. Its
-    inverse root 1 / |b| rises with alpha and is concave, so that a tangent lies above it: a step of Newton's method, from
-    wherever, ends left of the solution, and further steps rise to it without passing it. Nothing needs to be bracketed.
-    """
-    alpha = start
-    for _ in range(MOST_STEPS):
-        square, slope = 0.0, 0.0
-        for at in range(lengths.size):
-            kept = 1.0 / (1.0 + alpha * inverses[at])
-            part = lengths[at] * kept * kept
-            square += part
-            slope += part * kept * inverses[at]
-        excess = np.sqrt(square) / fraction - 1.0
-        if abs(excess) <= TOLERANCE or slope == 0.0:
-            break
-        alpha = max(alpha + excess * square / slope, 0.0)
-    return alpha
-
-
-@compiled(fastmath=FREE_ORDER)
-def _find_alphas(projected, singular_values, fractions, lengths, inverses, alphas):
-    """Find the alpha of each fraction, ascending, for one unit with projections c: ``|b(0)|^2 = sum_i (c_i / s_i)^2``."""
-    total = 0.0
-    for at in range(singular_values.size):
-        lengths[at] = (projected[at] / singular_values[at]) ** 2
-        inverses[at] = 1.0 / (singular_values[at] * singular_values[at])
-        total += lengths[at]
-    alphas[:] = 0.0
-    if total == 0.0:
-        return
-    for at in range(singular_values.size):
-        lengths[at] /= total
-    alpha = 0.0
-    for number in range(fractions.size - 1, -1, -1):
-        if fractions[number] < 1.0:
-            alpha = _find_alpha(lengths, inverses, fractions[number], alpha)
-            alphas[number] = alpha
-
-
-@compiled(fastmath=FREE_ORDER)
-def _shrink(projected, gradients, singular_values, fractions, shrunk, agreements):
-    """Leave h c of each unit and fraction in ``shrunk``, and its product with the gradient in ``agreements``."""
-    for unit in range(len(projected)):
-        lengths, inverses = np.empty(singular_values.size), np.empty(singular_values.size)
-        alphas = np.empty(fractions.size)
-        _find_alphas(projected[unit], singular_values, fractions, lengths, inverses, alphas)
-        for number in range(fractions.size):
-            agreement = 0.0
-            for at in range(singular_values.size):
-                value = projected[unit, at] / (1.0 + alphas[number] * inverses[at])
-                shrunk[unit, number, at] = value
-                agreement += value * gradients[unit, at]
-            agreements[unit, number] = agreement
-
-
-@compiled(fastmath=FREE_ORDER)
-def _square_lengths(predicted, squares):
-    """Sum of squares of each row."""
-    for row in range(len(predicted)):
-        total = 0.0
-        for at in range(predicted.shape[1]):
-            total += predicted[row, at] * predicted[row, at]
-        squares[row] = total
-
-
-@compiled(fastmath=FREE_ORDER)
-def _fit_fractions(projected, singular_values, fractions, coefficients, alphas):
-    """Leave the coefficients h c / s along singular directions at the fraction of each unit, and their alpha."""
-    for unit in range(len(projected)):
-        lengths, inverses = np.empty(singular_values.size), np.empty(singular_values.size)
-        _find_alphas(
-            projected[unit], singular_values, fractions[unit : unit + 1], lengths, inverses, alphas[unit : unit + 1]
-        )
-        for at in range(singular_values.size):
-            kept = 1.0 / (1.0 + alphas[unit] * inverses[at])
-            coefficients[unit, at] = projected[unit, at] * kept / singular_values[at]
 
 
 def cross_validate(design: RidgeDesign, projections: Projections) -> NDArray[np.float64]:
@@ -445,7 +337,7 @@ def cross_validate(design: RidgeDesign, projections: Projections) -> NDArray[np.
     """
     # Fractions that mean the same are scored once: rounding must not prefer one of them.
     fractions, copies = np.unique(np.minimum(design.fractions, 1), return_inverse=True)
-    n_folds, n_units, _ = projections.products.shape
+    n_units = projections.mean.size
     dtype = projections.products.dtype
     whole = projections.products.sum(axis=0)
     total, counted = np.zeros((n_units, fractions.size)), np.zeros((n_units, 1))
@@ -485,7 +377,7 @@ def _score_units(
     n_units, n_directions = projected.shape
     shrunk = np.empty((n_units, fractions.size, n_directions), projected.dtype)
     agreements = np.empty((n_units, fractions.size))
-    _shrink(projected, gradients, fold.singular_values, fractions, shrunk, agreements)
+    shrink(projected, gradients, fold.singular_values, fractions, shrunk, agreements)
     rows = shrunk.reshape(-1, n_directions)
     if fold.triangle.shape[0] == n_directions:
         multiply = strmm if projected.dtype == np.float32 else dtrmm
@@ -493,7 +385,7 @@ def _score_units(
     else:
         predicted = rows @ fold.triangle.T
     squares = np.empty(len(rows))
-    _square_lengths(predicted, squares)
+    square_lengths(predicted, squares)
     return squares.reshape(agreements.shape) - 2 * agreements
 
 
@@ -550,7 +442,7 @@ def fit(design: RidgeDesign, projections: Projections, fraction: ArrayLike) -> R
     if not (wanted > 0).all():
         raise ValueError(f"fraction: expected numbers above 0, found {wanted[~(wanted > 0)][0]}")
     along, alpha = projections.products.sum(axis=0), np.empty(n_units)
-    _fit_fractions(along, design.singular_values, wanted, along, alpha)
+    fit_fractions(along, design.singular_values, wanted, along, alpha)
     coefficients = design.directions.T.astype(along.dtype) @ along.T
     intercept = projections.mean - design.mean @ coefficients
     return RidgeFit(coefficients, intercept, wanted, alpha)
