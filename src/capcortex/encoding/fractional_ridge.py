@@ -47,8 +47,9 @@ def fractional_ridge_memory_mb(n_images: int, n_features: int, n_units_in_block:
 
     Features, as they are and less their mean, their decomposition and its copies in LAPACK, double precision; of each fold three
     matrices of features by features; responses of a block, as they come and less their mean, single precision; of each unit in
-    it the products with all folds, three times while the fit is made; coefficients of all fractions for some units. Python and
-    the compiler of numba are not in it (about 250 MB).
+    it the products with all folds, three times while the fit is made; coefficients of all fractions for some units; work memory
+    of BLAS. Python and the compiler of numba are not in it (about 200 MB). Where folds are given by label, responses are copied
+    once more.
 
     Parameters
     ----------
@@ -60,11 +61,11 @@ def fractional_ridge_memory_mb(n_images: int, n_features: int, n_units_in_block:
         Size of the grid.
     """
     n_components = min(n_images, n_features)
-    decomposition = 8 * (4 * n_images * n_features + 2 * n_images * n_components + 6 * n_components * n_features)
+    decomposition = 8 * (3 * n_images * n_features + 2 * n_images * n_components + 6 * n_components * n_features)
     folds = N_FOLDS * 4 * 3 * n_components**2
     block = 4 * n_units_in_block * (2 * n_images + (N_FOLDS + 6) * max(n_components, n_features))
     scratch = 2 * max(SCRATCH_BYTES, 4 * n_fractions * n_components)
-    return (decomposition + folds + block + scratch) // 2**20
+    return 32 + (decomposition + folds + block + scratch) // 2**20
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,160 @@
+"""Benchmark of cross-validated fractional ridge regression at the size of a subject of NSD, on one core, beside himalaya.
+
+`make bench` compares them on a block of units; `--full` also runs this solver on all vertices of fsaverage, drawn on the fly.
+Times are those that the core was at work: what else the machine does makes no difference. Nothing here is asserted in tests.
+"""
+
+import os
+
+# Before numpy is imported: every side has one core.
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capcortex.encoding.fractional_ridge import FRACTIONS, fit_blocks, fractional_ridge_memory_mb, make_design, predict
+
+N_IMAGES, N_FEATURES, ALL_UNITS, BLOCK = 9485, 768, 327_684, 4000
+N_NEW = 515
+ROUNDS = 3
+ALPHAS = np.geomspace(1e-1, 1e5, FRACTIONS.size)
+TARGETS_AT_ONCE = 1000  # of himalaya, which would otherwise hold predictions of all
+
+
+def make_features(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Features of images to fit and of new ones, with a spectrum that falls as that of sentence embeddings."""
+    turn = np.linalg.qr(rng.standard_normal((N_FEATURES, N_FEATURES)))[0]
+    scales = np.arange(1, N_FEATURES + 1) ** -0.7
+    values = (rng.standard_normal((N_IMAGES + N_NEW, N_FEATURES)) * scales) @ turn
+    return (values + 0.1 * rng.standard_normal(N_FEATURES)).astype(np.float32)
+
+
+def make_responses(rng: np.random.Generator, x: NDArray[np.float32], n_units: int) -> NDArray[np.float32]:
+    """Responses of one block: noise, and signals of 0 to 40 % of its variance."""
+    weights = rng.standard_normal((N_FEATURES, n_units), dtype=np.float32)
+    y = x @ weights
+    y *= np.sqrt(rng.uniform(0, 0.4, n_units)).astype(np.float32) / y.std(axis=0)
+    y += rng.standard_normal(y.shape, dtype=np.float32)
+    return y
+
+
+def correlation(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
+    """Mean over units of Pearson's r over images."""
+    left, right = (side - side.mean(axis=0) for side in (left, right))
+    return float(np.mean((left * right).sum(axis=0) / np.sqrt((left**2).sum(axis=0) * (right**2).sum(axis=0))))
+
+
+def peak_mb() -> float:
+    """Most memory of this process so far."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+
+def run_side(side: str, n_units: int) -> None:
+    """Fit one side in this process; print seconds of the design, of the units, peak MB before and after, and r on new images."""
+    rng = np.random.default_rng(5)
+    x = make_features(rng)
+    y = make_responses(rng, x, n_units)
+    fitted, new = slice(0, N_IMAGES), slice(N_IMAGES, None)
+    seconds_of_design = 0.0
+    if side == "this solver":
+        list(fit_blocks(make_design(x[:200, :20]), lambda: [y[:200, :3]]))  # compiles
+        before, start = peak_mb(), time.process_time()
+        design = make_design(x[fitted])
+        seconds_of_design = time.process_time() - start
+        blocks = [y[fitted, at : at + BLOCK] for at in range(0, n_units, BLOCK)]
+        fits = [fit for fit, _ in fit_blocks(design, lambda: blocks)]
+        seconds = time.process_time() - start
+        parts = [predict(x[new], fit.coefficients, fit.intercept) for fit in fits]
+        predicted = np.concatenate(parts, axis=1)
+    else:
+        from himalaya.ridge import RidgeCV
+        from himalaya.scoring import r2_score
+        from sklearn.model_selection import KFold
+
+        parameters = {"score_func": r2_score, "n_targets_batch": TARGETS_AT_ONCE, "n_alphas_batch": 5}
+        model = RidgeCV(alphas=ALPHAS, fit_intercept=True, cv=KFold(5), solver_params=parameters)
+        before, start = peak_mb(), time.process_time()
+        model.fit(x[fitted], y[fitted])
+        seconds = time.process_time() - start
+        predicted = model.predict(x[new])
+    print(seconds_of_design, seconds, before, peak_mb(), correlation(predicted, y[new]))
+
+
+def run_apart(side: str, n_units: int) -> list[float]:
+    """Run one side in a process of its own."""
+    command = [sys.executable, __file__, "--side", side, "--units", str(n_units)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return [float(word) for word in done.stdout.split()]
+
+
+def compare(n_units: int, n_rounds: int) -> None:
+    """Time both sides in turn on the same block of units."""
+    sides = ("this solver", "himalaya")
+    rounds = [[run_apart(side, n_units) for side in sides] for _ in range(n_rounds)]
+    print(
+        f"\nRidge regression with a penalty of each unit's own: {N_IMAGES} images, {N_FEATURES} features, {n_units} units, "
+        f"{FRACTIONS.size} fractions or alphas, 5 folds, one core"
+    )
+    print(f"{'':12s} {'design s':>9s} {'whole s':>9s} {'ms per unit':>12s} {'peak MB':>9s} {'r on new images':>16s}")
+    for side, results in zip(sides, zip(*rounds, strict=True), strict=True):
+        design, whole, _, peak, r = map(statistics.median, zip(*results, strict=True))
+        print(f"{side:12s} {design:9.1f} {whole:9.1f} {(whole - design) / n_units * 1e3:12.2f} {peak:9.0f} {r:16.4f}")
+    for what, skipped in (("design included", 0), ("units alone", 1)):
+        ratio = statistics.median(other[1] / (mine[1] - skipped * mine[0]) for mine, other in rounds)
+        print(f"himalaya / this solver, {what}: {ratio:.1f}")
+    print(f"formula: {fractional_ridge_memory_mb(N_IMAGES, N_FEATURES, min(n_units, BLOCK), FRACTIONS.size)} MB")
+
+
+def run_full(n_units: int = ALL_UNITS) -> None:
+    """Fit all units in blocks that are drawn as they are needed; drawing is not timed."""
+    rng = np.random.default_rng(5)
+    x = make_features(rng)[:N_IMAGES]
+    list(fit_blocks(make_design(x[:200, :20]), lambda: [make_responses(rng, x[:200], 3)]))  # compiles
+    drawing = 0.0
+
+    def draw() -> Iterator[NDArray[np.float32]]:
+        nonlocal drawing
+        for at in range(0, n_units, BLOCK):
+            begun = time.process_time()
+            block = make_responses(rng, x, min(BLOCK, n_units - at))
+            drawing += time.process_time() - begun
+            yield block
+
+    start = time.process_time()
+    design = make_design(x)
+    made = time.process_time() - start
+    n_done = sum(fit.intercept.size for fit, _ in fit_blocks(design, draw))
+    seconds = time.process_time() - start - drawing
+    formula = fractional_ridge_memory_mb(N_IMAGES, N_FEATURES, BLOCK, FRACTIONS.size)
+    print(
+        f"\nAll {n_done} units, one core: {seconds:.0f} s ({made:.0f} s for the design), peak {peak_mb():.0f} MB (formula "
+        f"{formula} and libraries); drawing took {drawing:.0f} s more"
+    )
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only-full", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--full", action="store_true", help="also all vertices of fsaverage")
+    parser.add_argument("--units", type=int, default=BLOCK)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.side:
+        run_side(arguments.side, arguments.units)
+    else:
+        if not arguments.only_full:
+            compare(arguments.units, arguments.rounds)
+        if arguments.full or arguments.only_full:
+            run_full()
