@@ -18,7 +18,8 @@ matrix of features by features, whatever the number of images.
 
 How it is precise. Everything about X is decomposed in double precision. Products with responses may be in single precision,
 because all matrices that multiply them (Z, Q, and the rotation of Z to U) have singular values near 1, also where those of X are
-of very different size: rounding then acts as if each response had been rounded, and is not amplified.
+of very different size: rounding then acts as if each response had been rounded, and is not amplified. (A direction of which one
+fold holds out all but a share e of the variance is the exception: errors of its scores grow by one over the root of e.)
 """
 
 from collections.abc import Callable, Iterable, Iterator
