@@ -246,7 +246,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "tabulate_permutations",
         "tabulate_data_quality",
     ]
-    once += ["plot_roi_rsa", "plot_model_comparisons", "plot_rdms", "plot_captions", "plot_data_quality"]
+    once += ["plot_model_comparisons", "plot_rdms", "plot_captions", "plot_data_quality"]
     assert jobs_left(done.stdout + done.stderr) == expected | dict.fromkeys(once, 1)
 
 
