@@ -35,6 +35,9 @@ CONTRAST = "_minus_"
 NSD_ROOTS = {"miniature": "resources/nsd", "bucket": "resources/natural-scenes-dataset", "local": None}
 """Where NSD's tree lies, by config key ``source``: apart, lest made up be taken for fetched. None: where the user says."""
 
+ENCODING = "encoding_"
+"""What the name of an encoding map begins with, before its model; names of models have hyphens only."""
+
 BATCH = "+"
 LONGEST_BATCH = 170
 """Characters in the name of a batch: it is the name of a folder, and part of a record's name, which may have 255 bytes."""
@@ -84,10 +87,20 @@ class Study:
 
     @property
     def maps(self) -> dict[str, list[str]]:
-        """Maps of the cortex by name: those of single models, then contrasts of two (first minus second)."""
+        """Maps of the cortex by name, with the subjects' maps behind each.
+
+        Searchlight maps of single models, then contrasts of two (first minus second), then encoding maps.
+        """
         searchlight = self.config["searchlight"]
         contrasts = {CONTRAST.join(pair): list(pair) for pair in searchlight["contrasts"]}
-        return {model: [model] for model in searchlight["models"]} | contrasts
+        encoded = {ENCODING + model: [ENCODING + model] for model in self.encoding_models}
+        return {model: [model] for model in searchlight["models"]} | contrasts | encoded
+
+    @property
+    def encoding_models(self) -> list[str]:
+        """Models that responses are predicted from: on fsaverage, where there are images that several subjects saw."""
+        possible = self.config["roi_space"] == "fsaverage" and len(self.subjects) > 1
+        return list(self.config["encoding"]["models"]) if possible else []
 
     @property
     def spaces(self) -> list[str]:
@@ -115,6 +128,8 @@ class Study:
 
     def map_label(self, name: str) -> str:
         """Return the name of a map as figures print it."""
+        if name.startswith(ENCODING):
+            return f"Encoding: {self.model_row(name.removeprefix(ENCODING))['label']}"
         return " minus ".join(self.model_row(model)["label"] for model in self.maps[name])
 
     def can_be_made(self, model: str) -> bool:

@@ -90,6 +90,7 @@ def find_unknown_names(config: Mapping[str, Any], tables: Mapping[str, pd.DataFr
         (("subjects",), "subjects_table", "subject"),
         (("models",), "models_table", "model"),
         (("searchlight", "models"), "models_table", "model"),
+        (("encoding", "models"), "models_table", "model"),
         (("encoder",), "encoders_table", "encoder"),
         (("rois",), "atlases_table", "atlas"),
     ):
@@ -149,6 +150,7 @@ def find_disagreements(
                 for text in find_unknown_name(model, mapped, "searchlight: models"):
                     place = ("searchlight", "contrasts", position, member)
                     yield Problem(place, f"{text}; add it there, or leave the contrast out")
+    yield from _find_models_without_features(config, tables, sound)
     yield from _find_odd_families(config["comparisons"] if sound(("comparisons",)) else {})
     yield from _find_measure_that_all_pairs_lack(config, sound)
     yield from _find_obstacles_to_released_statistics(config, sound)
@@ -163,7 +165,7 @@ def find_disagreements(
                 "keep your copy of NSD elsewhere",
             )
     if sound(("source",)) and config["source"] != "miniature" and "models_table" in tables:
-        keys = [key for key in (("models",), ("searchlight", "models")) if sound(key)]
+        keys = [key for key in (("models",), ("searchlight", "models"), ("encoding", "models")) if sound(key)]
         yield from _find_models_of_the_miniature(config, tables["models_table"], keys)
     if sound(("rois",)):
         yield from _find_mixed_up_regions(config["rois"])
@@ -176,6 +178,21 @@ def find_disagreements(
             # The miniature is made for all subjects of the table.
             of_all = tables["subjects_table"].set_index("subject")["sessions"].astype(int)
             yield from _find_impossible_numbers(config, rows.astype(int), of_all, sound)
+
+
+def _find_models_without_features(
+    config: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], sound: Callable[..., bool]
+) -> Iterator[Problem]:
+    if not sound(("encoding", "models")) or "models_table" not in tables:
+        return
+    models = tables["models_table"]
+    ready = set(models.loc[models["builder"] == "rdm", "model"])
+    for position, name in enumerate(config["encoding"]["models"]):
+        if name in ready:
+            yield Problem(
+                ("encoding", "models", position),
+                f"{name!r} is a ready RDM, and has no features to predict responses from; leave it out",
+            )
 
 
 def _find_odd_families(families: Mapping[Any, Any]) -> Iterator[Problem]:
@@ -240,7 +257,7 @@ def _find_models_of_the_miniature(
 ) -> Iterator[Problem]:
     made = set(models.loc[models["path"].fillna("").str.startswith(MINIATURE_FOLDER), "model"])
     for key in keys:
-        names = config["models"] if key == ("models",) else config["searchlight"]["models"]
+        names = config["models"] if key == ("models",) else config[key[0]]["models"]
         for position, name in enumerate(names):
             if name in made:
                 yield Problem(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from capcortex import costs
 from capcortex.config import Study
+from capcortex.encoding.encode import encoding_memory_mb
 from capcortex.nsd import sizes
 from capcortex.nsd.bookkeeping import MOST_SHARED, N_SUBJECTS, REPEATS
 from capcortex.nsd.sessions import FSAVERAGE_VERTICES
@@ -202,6 +203,7 @@ def n_ceilings(study: Study) -> int:
 def _of_maps(study: Study) -> dict[str, Demand]:
     n_subjects, n_all = len(study.subject_names), n_vertices(study)
     n_sets = int(study.subjects["image_sets"].max())
+    n_images = int((study.subjects["sessions"] * study.subjects["trials_per_session"]).max()) // REPEATS
     if is_miniature(study):
         n_voxels, n_volume = MINIATURE_BRAIN, MINIATURE_VOXELS
     else:
@@ -214,6 +216,11 @@ def _of_maps(study: Study) -> dict[str, Demand]:
             costs.projection_memory_mb(n_subjects, n_all, n_volume),
             costs.FIGURE_SECONDS + n_subjects * n_all * costs.PROJECTED_VERTEX_SECONDS,
         ),
+        "fit_encoding": Demand(
+            encoding_memory_mb(n_images, costs.FEATURES),
+            costs.COMPILING_SECONDS + n_all * costs.ENCODED_VERTEX_SECONDS * (n_images / 10_000),
+        ),
+        "collect_encoding": Demand(costs.projection_memory_mb(n_subjects, n_all, 0)),
         "compute_group_map": Demand(costs.group_map_memory_mb(n_subjects, n_all)),
         "plot_group_map": Demand(drawn, costs.FIGURE_SECONDS + 2 * n_all * costs.DRAWN_VERTEX_SECONDS),
         "plot_subject_maps": Demand(

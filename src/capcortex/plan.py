@@ -370,7 +370,7 @@ def costs_of(study: Study, subjects: Sequence[Sizes]) -> dict[str, Cost]:
     add("compute_roi_rdm", (_roi_rdms(study, each) for each in subjects))
     if config["pairs"] == "all":
         add("compare_all_pairs", (_all_pairs(study, each) for each in subjects))
-    if study.maps:
+    if study.config["searchlight"]["models"]:
         add("score_searchlight", (job for each in subjects for job in _searchlight(study, each)))
     n_jobs = _n_jobs(study)
     for rule, demand in demands_of(study).items():
@@ -391,6 +391,8 @@ def _n_jobs(study: Study) -> dict[str, int]:
         "permute_images": len(study.model_names),
         "average_searchlight": n_mapped,
         "project_searchlight": n_mapped,
+        "fit_encoding": n_subjects * len(study.encoding_models),
+        "collect_encoding": len(study.encoding_models),
         "compute_group_map": n_maps,
         "plot_group_map": n_maps,
         "plot_subject_maps": n_maps,

@@ -777,7 +777,7 @@ def misspell(name, draw):
 
 @given(st.data())
 def test_misspelt_key_is_named_with_its_line_in_whichever_file_it_stands(data):
-    path = data.draw(st.sampled_from([path for path in PARTS if path[0] != "rois"]))
+    path = data.draw(st.sampled_from([path for path in PARTS if path[0] != "rois" and len(path) < 3]))
     wrong = misspell(path[-1], data.draw)
     if wrong in {known[-1] for known in PARTS}:
         return

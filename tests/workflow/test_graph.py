@@ -182,7 +182,8 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
     table = pd.read_csv(ROOT / config["models_table"], sep="\t", comment="#", index_col="model")
     encoded = set(table.index[table["encoder"].notna()])
     contrasts = yaml.safe_load((ROOT / "config.yaml").read_text())["searchlight"]["contrasts"]
-    n_maps = len(mapped) + len(contrasts)
+    encoded_by = yaml.safe_load((ROOT / "config.yaml").read_text())["encoding"]["models"]
+    n_maps = len(mapped) + len(contrasts) + len(encoded_by)
     n_hemispheres, n_depths, n_spaces = 2, 3, 2
     facts = pd.read_csv(ROOT / config["acceptance_table"], sep="\t", comment="#")
     with_prf = facts.loc[facts["fact"].str.startswith("prf-visualrois_voxels"), "subject"].nunique()
@@ -222,6 +223,8 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "compare_roi_rdms": n_models,
         "permute_images": n_models,
         "score_searchlight": sum(-(-sets // costs.SETS_PER_JOB) for sets in subjects["image_sets"]),
+        "fit_encoding": n_subjects * len(encoded_by),
+        "collect_encoding": len(encoded_by),
         "average_searchlight": len(mapped),
         "project_searchlight": len(mapped),
         "compute_group_map": n_maps,

@@ -117,6 +117,7 @@ CONFIGURATIONS: dict[str, dict[str, object]] = {
     "a model more in `searchlight: models`": {
         "searchlight": {"models": ["caption", "categories"], "contrasts": [["caption", "categories"]]}
     },
+    "a model more in `encoding: models`": {"encoding": {"models": ["caption", "content-vectors"]}},
     "`searchlight: radius`": {"searchlight": {"radius": 3}},
     "`searchlight: distance`": {"searchlight": {"distance": "cosine"}},
     "`projection`": {"projection": "nsdcode"},

@@ -11,6 +11,7 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from capcortex.config import (
+    ENCODING,
     load_study,
     searchlight_batches,
 )

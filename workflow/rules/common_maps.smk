@@ -87,11 +87,13 @@ def drawn_maps_disk_mb(n_maps):
     return 20 + 30 * n_maps * n_vertices(STUDY) // 2**20
 
 
+# Of `project_searchlight`, or of `collect_encoding`.
+SUBJECTS_MAPS = "results/maps/{name}/subjects_space-fsaverage.nc"
+
+
 def maps_of_subjects(wildcards):
-    """Subjects' maps of a model, or of the two models of a contrast."""
-    return expand(
-        rules.project_searchlight.output.maps, model=STUDY.maps[wildcards.map]
-    )
+    """Subjects' maps of a model, of the two models of a contrast, or of an encoding model."""
+    return expand(SUBJECTS_MAPS, name=STUDY.maps[wildcards.map])
 
 
 def outlined_regions():
@@ -104,6 +106,8 @@ def outlined_regions():
 
 def map_quantity(wildcards):
     """What a subject's map holds, for the colour bar."""
+    if wildcards.map.startswith(ENCODING):
+        return "r of predicted and measured responses"
     if len(STUDY.maps[wildcards.map]) == 2:
         return "difference of RDM correlations (Pearson r)"
     return "RDM correlation (Pearson r)"

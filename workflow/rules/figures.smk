@@ -320,3 +320,22 @@ rule figS11:
     input:
         panels_of_figure("figS11"),
     localrule: True
+
+
+rule fig1b:
+    """Group map of the first model of the searchlight."""
+    input:
+        expand(
+            rules.plot_group_map.output, map=STUDY.config["searchlight"]["models"][:1]
+        ),
+    localrule: True
+
+
+rule fig1c:
+    """Group map of the first encoding model."""
+    input:
+        expand(
+            rules.plot_group_map.output,
+            map=[ENCODING + model for model in STUDY.encoding_models[:1]],
+        ),
+    localrule: True

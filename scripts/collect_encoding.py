@@ -1,0 +1,34 @@
+"""Put the encoding maps of all subjects into one file, as those of searchlights, and as GIFTI."""
+
+import numpy as np
+import xarray as xr
+
+from capcortex.arrays import open_array, write_array
+from capcortex.images import write_surface_maps
+from capcortex.jobs import job
+from capcortex.nsd.layout import HEMISPHERES
+
+
+def main(*, encodings: list[str], subjects: list[str], maps: str, gifti: list[str]) -> None:
+    values = []
+    for path in encodings:
+        with open_array(path, variables=["r"]) as file:
+            values.append(file["r"].to_numpy())
+    of_subjects = xr.DataArray(np.array(values), dims=("subject", "vertex"), coords={"subject": subjects}, name="r")
+    of_subjects.attrs = {"units": "correlation of predicted and measured responses (Pearson r)"}
+    left = of_subjects.sizes["vertex"] // 2
+    for hemisphere, path, part in zip(HEMISPHERES, gifti, (slice(left), slice(left, None)), strict=True):
+        write_surface_maps(
+            {name: of_subjects.sel(subject=name).to_numpy()[part] for name in subjects}, path, hemisphere
+        )
+    write_array(of_subjects, maps)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            encodings=list(snakemake.input.encodings),
+            subjects=list(snakemake.params.subjects),
+            maps=snakemake.output.maps,
+            gifti=list(snakemake.output.gifti),
+        )
