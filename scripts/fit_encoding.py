@@ -8,7 +8,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from capcortex.arrays import open_array, write_array
-from capcortex.encoding.encode import UNITS_AT_ONCE, encode_units
+from capcortex.encoding.encode import LEAST_TEST_IMAGES, UNITS_AT_ONCE, encode_units
+from capcortex.encoding.fractional_ridge import N_FOLDS
 from capcortex.ids import positions
 from capcortex.jobs import job
 from capcortex.nsd.bookkeeping import TRIAL_COLUMNS, seen_three_times_by_all
@@ -24,6 +25,12 @@ def main(*, betas: str, features: str, trials: list[str], subject: str, model: s
         ids = file["id73k"].to_numpy()
         test = positions(shared, ids, what=betas)
         training = np.setdiff1d(np.arange(ids.size), test)
+        if training.size <= N_FOLDS or test.size < LEAST_TEST_IMAGES:
+            raise ValueError(
+                f"{subject}: {training.size} images to train on and {test.size} that all subjects saw three times, expected "
+                f"more than {N_FOLDS} and at least {LEAST_TEST_IMAGES}; use more sessions, or write encoding: {{models: []}} "
+                "into the config"
+            )
         rows = positions(ids, of_model["id73k"].to_numpy(), what=features)
 
         def blocks() -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:

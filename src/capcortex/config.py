@@ -98,8 +98,10 @@ class Study:
 
     @property
     def encoding_models(self) -> list[str]:
-        """Models that responses are predicted from: on fsaverage, where there are images that several subjects saw."""
-        possible = self.config["roi_space"] == "fsaverage" and len(self.subjects) > 1
+        """Models that responses are predicted from: on fsaverage, where several subjects share images enough for an image set."""
+        possible = (
+            self.config["roi_space"] == "fsaverage" and len(self.subjects) > 1 and self.config["shared_image_sets"]
+        )
         return list(self.config["encoding"]["models"]) if possible else []
 
     @property
@@ -322,7 +324,9 @@ def describe(study: Study) -> str:
     regions = [f"{', '.join(names)} ({atlas})" for atlas, names in config["rois"].items()]
     made = {"miniature": "made in", "bucket": "fetched into", "local": "read from"}[config["source"]]
     pairs = ", over all pairs of a subject's images" if config["pairs"] == "all" else ""
-    radius = f", searchlight of radius {config['searchlight']['radius']} voxels" if study.maps else ""
+    radius = (
+        f", searchlight of radius {config['searchlight']['radius']} voxels" if config["searchlight"]["models"] else ""
+    )
     contrasts = [
         f"{name} (contrasts: {len(family['contrasts'])}; {family['correction']})"
         for name, family in study.comparisons.items()

@@ -119,8 +119,8 @@ ANNOTATION_BYTES_PER_SECOND = 15e6
 SHIFTED_SET_SECONDS = 1e-3
 """An image set of 100 images under one of the sentinel's shifts, features of 768 numbers."""
 
-ENCODED_VERTEX_SECONDS = 1.2e-3
-"""A vertex of a subject: 9,485 images, 768 features, 20 fractions and 5 folds (docs/speed.md)."""
+ENCODED_VERTEX_SECONDS = 1.8e-3
+"""A vertex of a subject: 9,485 images, 768 features, 20 fractions and 5 folds (docs/speed.md), with reading."""
 
 PROJECTED_VERTEX_SECONDS = 5e-6
 """A vertex of one subject's map, sampled at three depths."""

@@ -200,9 +200,15 @@ def n_ceilings(study: Study) -> int:
     return n_kinds * n_rois(study) * len(study.subject_names) * (study.config["shared_image_sets"] + 1)
 
 
+def _own_width(study: Study, model: str) -> int:
+    """Features of a model's own file, at most: of text files more than there are."""
+    return int(own_file_mb(study, model) * 2**20 / (4 * n_text_images(study)))
+
+
 def _of_maps(study: Study) -> dict[str, Demand]:
     n_subjects, n_all = len(study.subject_names), n_vertices(study)
     n_sets = int(study.subjects["image_sets"].max())
+    width = max([costs.FEATURES, *(_own_width(study, model) for model in study.encoding_models)])
     n_images = int((study.subjects["sessions"] * study.subjects["trials_per_session"]).max()) // REPEATS
     if is_miniature(study):
         n_voxels, n_volume = MINIATURE_BRAIN, MINIATURE_VOXELS
@@ -217,8 +223,8 @@ def _of_maps(study: Study) -> dict[str, Demand]:
             costs.FIGURE_SECONDS + n_subjects * n_all * costs.PROJECTED_VERTEX_SECONDS,
         ),
         "fit_encoding": Demand(
-            encoding_memory_mb(n_images, costs.FEATURES),
-            costs.COMPILING_SECONDS + n_all * costs.ENCODED_VERTEX_SECONDS * (n_images / 10_000),
+            encoding_memory_mb(n_images, width),
+            costs.COMPILING_SECONDS + n_all * costs.ENCODED_VERTEX_SECONDS * max(1.0, (width / costs.FEATURES) ** 2),
         ),
         "collect_encoding": Demand(costs.projection_memory_mb(n_subjects, n_all, 0)),
         "compute_group_map": Demand(costs.group_map_memory_mb(n_subjects, n_all)),

@@ -469,9 +469,15 @@ def _text_costs(study: Study) -> dict[str, Cost]:
         )
     }
     of_rule: dict[str, list[Demand]] = {}
-    for model in sorted({*study.model_names, *study.config["searchlight"]["models"], *study.sentinel_models}):
+    needed = {
+        *study.model_names,
+        *study.config["searchlight"]["models"],
+        *study.encoding_models,
+        *study.sentinel_models,
+    }
+    for model in sorted(needed):
         for rule, demand in demands_of_model(study, model).items():
-            # Models that are mapped alone need features only.
+            # Models that are mapped alone, or predicted from, need features only.
             if rule != "compute_model_rdm" or model in study.model_names:
                 of_rule.setdefault(rule, []).append(demand)
     for rule, demands in of_rule.items():

@@ -59,6 +59,15 @@ def test_units_without_all_responses_and_constant_ones_have_no_r(planted):
     assert np.isnan(only.r).all()
 
 
+def test_features_that_are_not_finite_are_refused(planted):
+    x, y, _ = planted
+    for row in (3, N_TRAINING + 3):
+        broken = x.copy()
+        broken[row, 2] = np.nan
+        with pytest.raises(ValueError, match="row 3 is not finite"):
+            encode(broken, y, [5])
+
+
 def test_blocks_change_nothing(planted):
     x, y, _ = planted
     whole = encode(x, y, [5])

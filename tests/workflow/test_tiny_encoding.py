@@ -27,6 +27,10 @@ def fit_encoding(**files: str) -> None:
     module.main(subject="subj01", model="caption", **files)
 
 
+def trials_of(tiny_study: Path) -> list[str]:
+    return [str(tiny_study / f"results/design/trials/{subject}.tsv") for subject in SUBJECTS]
+
+
 def load(path: Path) -> xr.Dataset:
     with xr.open_dataset(path, engine="h5netcdf") as file:
         return file.load()
@@ -67,12 +71,48 @@ def test_captions_of_the_next_image_predict_nothing(tiny_study: Path, tmp_path: 
     fit_encoding(
         betas=str(tiny_study / "results/betas/subj01_space-fsaverage.nc"),
         features=str(tmp_path / "caption.nc"),
-        trials=[str(tiny_study / f"results/design/trials/{subject}.tsv") for subject in SUBJECTS],
+        trials=trials_of(tiny_study),
         encoding=str(tmp_path / "encoding.nc"),
     )
     found = means(tiny_study, load(tmp_path / "encoding.nc")["r"].to_numpy(), "subj01")
     assert abs(found["ventral"]) < BOUND
     assert abs(found["lateral"]) < BOUND
+
+
+def test_responses_to_test_images_enter_no_fit_and_order_of_features_does_not_matter(
+    tiny_study: Path, tmp_path: Path
+) -> None:
+    shared = pd.read_csv(tiny_study / "results/design/image_sets/shared-all.tsv", sep="\t")["id73k"].to_numpy()
+    betas = load(tiny_study / "results/betas/subj01_space-fsaverage.nc").isel(vertex=slice(9000, 9400))
+    features = load(tiny_study / "results/models/features/caption.nc")
+    changed = betas.copy(deep=True)
+    rows = np.flatnonzero(np.isin(betas["id73k"], shared))
+    changed["betas"][rows] = betas["betas"].to_numpy()[rows[::-1]]
+    found = []
+    for number, (responses, order) in enumerate([(betas, 1), (betas, -1), (changed, 1)]):
+        paths = {name: str(tmp_path / f"{name}-{number}.nc") for name in ("betas", "features", "encoding")}
+        responses.to_netcdf(paths["betas"], engine="h5netcdf")
+        features.isel(id73k=slice(None, None, order)).to_netcdf(paths["features"], engine="h5netcdf")
+        fit_encoding(**paths, trials=trials_of(tiny_study))
+        found.append(load(Path(paths["encoding"])))
+    xr.testing.assert_equal(found[0], found[1])
+    for name in ("fraction", "cross_validated_r2"):
+        xr.testing.assert_equal(found[0][name], found[2][name])
+    assert np.nanmax(np.abs(found[0]["r"] - found[2]["r"])) > 0.1
+
+
+def test_too_few_shared_images_are_refused_with_their_number(tiny_study: Path, tmp_path: Path) -> None:
+    trials = pd.read_csv(trials_of(tiny_study)[1], sep="\t")
+    shared = pd.read_csv(tiny_study / "results/design/image_sets/shared-all.tsv", sep="\t")["id73k"][:9]
+    trials[trials["id73k"].isin(shared)].to_csv(tmp_path / "subj02.tsv", sep="\t", index=False)
+    with pytest.raises(ValueError, match=r"subj01: \d+ images to train on and 9 that all subjects saw .* at least 10"):
+        fit_encoding(
+            betas=str(tiny_study / "results/betas/subj01_space-fsaverage.nc"),
+            features=str(tiny_study / "results/models/features/caption.nc"),
+            trials=[trials_of(tiny_study)[0], str(tmp_path / "subj02.tsv")],
+            encoding=str(tmp_path / "encoding.nc"),
+        )
+    assert not (tmp_path / "encoding.nc").exists()
 
 
 def test_maps_hold_what_was_fitted_left_hemisphere_first(tiny_study: Path) -> None:

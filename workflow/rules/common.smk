@@ -682,7 +682,11 @@ OWN_COPY = "config key local: nsd (docs/real-nsd.md lists what must be there)"
 def files_nobody_makes():
     """Files that the study reads and no rule makes, with the place where each is named."""
     files = {}
-    for model in {*STUDY.model_names, *STUDY.config["searchlight"]["models"]}:
+    for model in {
+        *STUDY.model_names,
+        *STUDY.config["searchlight"]["models"],
+        *STUDY.encoding_models,
+    }:
         path = STUDY.model_row(model)["path"]
         if path and not path.startswith(MINIATURE_FOLDER):
             files[path] = f"{STUDY.config['models_table']}, model {model}"
@@ -746,7 +750,7 @@ def roi_files_nobody_makes():
         here = SimpleNamespace(subject=subject, space=STUDY.config["roi_space"])
         sources = (roi_labels, roi_names, roi_indices, roi_mask, roi_ncsnr)
         paths = [path for source in sources for path in source(here)]
-        if STUDY.config["searchlight"]["models"]:
+        if STUDY.maps:
             outlined = STUDY.outlined_atlas
             paths += STUDY.label_files(outlined, subject, "fsaverage")
             paths.append(STUDY.names_file(outlined, subject))

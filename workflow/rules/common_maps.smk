@@ -96,6 +96,23 @@ def maps_of_subjects(wildcards):
     return expand(SUBJECTS_MAPS, name=STUDY.maps[wildcards.map])
 
 
+def group_map_of(maps, keys):
+    """Files of the figure of the first of some maps, when they are asked for; without any the config keys that say so."""
+
+    def files(wildcards):
+        if not maps:
+            raise WorkflowError(
+                f"the study has no such map: see the config keys {keys}"
+            )
+        return expand(
+            "results/figures/group-map_{map}.{suffix}",
+            map=maps[:1],
+            suffix=["pdf", "png", "tsv"],
+        )
+
+    return files
+
+
 def outlined_regions():
     """Labels, and file of their names, of the regions that maps outline."""
     atlas, anyone = STUDY.outlined_atlas, STUDY.subject_names[0]

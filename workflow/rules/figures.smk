@@ -325,17 +325,15 @@ rule figS11:
 rule fig1b:
     """Group map of the first model of the searchlight."""
     input:
-        expand(
-            rules.plot_group_map.output, map=STUDY.config["searchlight"]["models"][:1]
-        ),
+        group_map_of(STUDY.config["searchlight"]["models"], "searchlight: models"),
     localrule: True
 
 
 rule fig1c:
     """Group map of the first encoding model."""
     input:
-        expand(
-            rules.plot_group_map.output,
-            map=[ENCODING + model for model in STUDY.encoding_models[:1]],
+        group_map_of(
+            [ENCODING + model for model in STUDY.encoding_models],
+            "encoding: models, shared_image_sets and roi_space",
         ),
     localrule: True

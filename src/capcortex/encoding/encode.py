@@ -1,9 +1,9 @@
 """Encoding: how well the responses of a unit (vertex or voxel) to new images are predicted from features of the images.
 
 Between the regression (``fractional_ridge``) and the maps of ``inference.maps``. Units are fitted on a subject's own images and
-tested on images that all subjects saw, as in Doerig et al. 2025, doi:10.1038/s42256-025-01072-0 (Fig. 1c), with two differences
+tested on images that all subjects saw, as in Doerig et al. 2025, doi:10.1038/s42256-025-01072-0 (Fig. 1c), with three differences
 from the released code: each unit has a fraction of its own (there one for the whole brain, which the many units without signal
-choose), and the mean response is part of the prediction.
+choose), the mean response is part of the prediction, and the largest fraction is 1, not 1.05.
 """
 
 from collections.abc import Iterable
@@ -22,6 +22,9 @@ from capcortex.encoding.fractional_ridge import (
     predict,
     project,
 )
+
+LEAST_TEST_IMAGES = 10
+"""Over fewer images a correlation says little: of two it is 1 or -1."""
 
 UNITS_AT_ONCE = 4096
 """Units of a block; averaged betas are kept in such blocks."""
@@ -65,6 +68,7 @@ def encode_units(
     training_features : ndarray of shape (n_training_images, n_features)
         Finite.
     test_features : ndarray of shape (n_test_images, n_features)
+        Finite.
     blocks
         Responses of a block of units to the training images, (n_training_images, n_units), and to the test images,
         (n_test_images, n_units); NaN where a response is missing.
@@ -77,8 +81,13 @@ def encode_units(
     Raises
     ------
     ValueError
-        See `capcortex.encoding.fractional_ridge.make_design`.
+        If a test feature is not finite; further see `capcortex.encoding.fractional_ridge.make_design`.
     """
+    bad = np.flatnonzero(~np.isfinite(test_features).all(axis=1))
+    if bad.size:
+        raise ValueError(
+            f"features of test images: row {bad[0]} is not finite ({bad.size} of {len(test_features)} rows)"
+        )
     design = make_design(training_features)
     parts = []
     for training, test in blocks:
