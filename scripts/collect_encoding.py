@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from capcortex.arrays import open_array, write_array
-from capcortex.images import write_surface_maps
+from capcortex.images import write_both_hemispheres
 from capcortex.jobs import job
 from capcortex.nsd.layout import HEMISPHERES
 
@@ -16,11 +16,7 @@ def main(*, encodings: list[str], subjects: list[str], maps: str, gifti: list[st
             values.append(file["r"].to_numpy())
     of_subjects = xr.DataArray(np.array(values), dims=("subject", "vertex"), coords={"subject": subjects}, name="r")
     of_subjects.attrs = {"units": "correlation of predicted and measured responses (Pearson r)"}
-    left = of_subjects.sizes["vertex"] // 2
-    for hemisphere, path, part in zip(HEMISPHERES, gifti, (slice(left), slice(left, None)), strict=True):
-        write_surface_maps(
-            {name: of_subjects.sel(subject=name).to_numpy()[part] for name in subjects}, path, hemisphere
-        )
+    write_both_hemispheres(dict(zip(subjects, of_subjects.to_numpy(), strict=True)), gifti, HEMISPHERES)
     write_array(of_subjects, maps)
 
 

@@ -3,7 +3,7 @@
 import xarray as xr
 
 from capcortex.arrays import open_array, write_array
-from capcortex.images import write_surface_maps
+from capcortex.images import write_both_hemispheres
 from capcortex.inference.maps import group_map, paired_difference
 from capcortex.jobs import job
 from capcortex.nsd.layout import HEMISPHERES
@@ -21,9 +21,7 @@ def read_map(paths: list[str]) -> xr.DataArray:
 def main(*, maps: list[str], group: str, gifti: list[str]) -> None:
     of_subjects = read_map(maps)
     made = group_map(of_subjects.to_numpy())
-    left = made.sizes["vertex"] // 2
-    for hemisphere, path, part in zip(HEMISPHERES, gifti, (slice(left), slice(left, None)), strict=True):
-        write_surface_maps({str(name): values.to_numpy()[part] for name, values in made.items()}, path, hemisphere)
+    write_both_hemispheres({str(name): values.to_numpy() for name, values in made.items()}, gifti, HEMISPHERES)
     write_array(made, group)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from capcortex.arrays import write_array
-from capcortex.images import read_volume, write_surface_maps
+from capcortex.images import read_volume, write_both_hemispheres
 from capcortex.jobs import job
 from capcortex.nsd.layout import DEPTHS, HEMISPHERES
 from capcortex.nsd.spaces import project_to_fsaverage, read_depths
@@ -26,7 +26,7 @@ def main(
     gifti: list[str],
 ) -> None:
     files = iter(zip(np.array(depths).reshape(-1, len(DEPTHS)), indices, strict=True))
-    projected, left = [], 0
+    projected = []
     for subject, volume_file in zip(subjects, volumes, strict=True):
         volume, _ = read_volume(volume_file)
         halves = []
@@ -37,14 +37,10 @@ def main(
             values, counts = project_to_fsaverage(volume, coordinates, index, convention=projection)
             LOG.info("%s %s: vertices by the coarsest interpolation used: %s", subject, hemisphere, counts)
             halves.append(values)
-        left = len(halves[0])
         projected.append(np.concatenate(halves))
     of_subjects = xr.DataArray(np.array(projected), dims=("subject", "vertex"), coords={"subject": subjects}, name="r")
     of_subjects.attrs = {"units": "RDM correlation (Pearson r)", "projection": projection}
-    for hemisphere, path, part in zip(HEMISPHERES, gifti, (slice(left), slice(left, None)), strict=True):
-        write_surface_maps(
-            {name: of_subjects.sel(subject=name).to_numpy()[part] for name in subjects}, path, hemisphere
-        )
+    write_both_hemispheres(dict(zip(subjects, of_subjects.to_numpy(), strict=True)), gifti, HEMISPHERES)
     write_array(of_subjects, maps)
 
 

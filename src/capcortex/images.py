@@ -5,7 +5,7 @@ same values always give the same bytes.
 """
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nibabel
@@ -168,6 +168,14 @@ def write_volume(
     image.set_sform(template.affine, int(template.header["sform_code"]) or int(template.header["qform_code"]))
     with atomic_path(output_path) as temporary:
         nibabel.save(image, temporary)
+
+
+def write_both_hemispheres(
+    maps: Mapping[str, NDArray], paths: Sequence[str | Path], hemispheres: Sequence[str]
+) -> None:
+    """Write named maps of both hemispheres, the first half of each map and the second, by `write_surface_maps`."""
+    for at, (path, hemisphere) in enumerate(zip(paths, hemispheres, strict=True)):
+        write_surface_maps({name: np.split(values, 2)[at] for name, values in maps.items()}, path, hemisphere)
 
 
 def write_surface_maps(maps: Mapping[str, ArrayLike], path: str | Path, hemisphere: str) -> None:

@@ -53,8 +53,9 @@ def first_caption_features(material: Material) -> xr.DataArray:
 def word_average_features(material: Material) -> xr.DataArray:
     """Mean over all words of all captions of an image, each word encoded alone: a sentence without its structure.
 
-    A word counts as often as it occurs. Lower-casing is left to the encoder. An image whose captions hold no word at
-    all keeps its captions as they are (``n_images_without_words``); for a model of one kind of word it has its kind's filler.
+    A word counts as often as it occurs; those of a caption in capitals throughout are in lower case. An image whose captions hold
+    no word at all keeps its captions as they are (``n_images_without_words``); for a model of one kind of word it has its kind's
+    filler.
     """
     ids, texts, counts = _single_words(material)
     return labelled_features(material.id73k, mean_of_texts(material, *_with_fillers(material, ids, texts)), **counts)
