@@ -12,6 +12,7 @@ import yaml
 from capcortex.arrays import open_array
 from capcortex.inference.ceilings import BETWEEN, CEILING_COLUMNS, of_kind
 from capcortex.inference.group import is_shared
+from capcortex.inference.maps import read_subject_maps
 from capcortex.jobs import job
 from capcortex.rsa.rdm import SCORE_COLUMNS
 from capcortex.tables import read_table, write_table
@@ -24,6 +25,7 @@ from capcortex.truth import (
     rows_left_out,
     why_left_out,
 )
+from capcortex.truth_encoding import FoundEncoding, check_encoding, read_preferences, why_encoding_left_out
 from capcortex.truth_maps import FoundMaps, check_maps, read_planted_volume, vertex_places, why_map_left_out
 
 
@@ -43,12 +45,6 @@ def read_group(path: str) -> np.ndarray:
     """Read the group mean of a map."""
     with open_array(path, variables=["mean"]) as file:
         return file["mean"].to_numpy()
-
-
-def read_surface(path: str) -> xr.DataArray:
-    """Read the maps of all subjects on fsaverage."""
-    with open_array(path, variables=["r", "subject"]) as file:
-        return file["r"].load()
 
 
 def read_places(transforms: list[str], indices: list[str], subjects: list[str]) -> dict[str, list[np.ndarray]]:
@@ -78,9 +74,10 @@ def main(
     made_up_captions: bool,
     checked_rois: list[str],
     searchlight: Mapping[str, Any] | None,
+    encoding: Mapping[str, Any],
     check: str,
 ) -> None:
-    """Check ROI scores, and the maps described by ``searchlight`` when the study has some."""
+    """Check ROI scores, the maps described by ``searchlight`` when the study has some, and what ``encoding`` describes."""
     planted = yaml.safe_load(Path(truth).read_text(encoding="utf-8"))
     found = [read_table(path, columns=SCORE_COLUMNS) for path in scores]
     model_rdms = {}
@@ -108,9 +105,24 @@ def main(
         why_map_left_out(row, mapped=mapped, compared=model_rdms, n_subjects=len(subjects), n_image_sets=n_image_sets)
         for row in planted["map_checks"]
     ]
+    pairs = planted["preferences"]["pairs"]
+    reasons_of_encoding = [
+        why_encoding_left_out(
+            row,
+            models=list(encoding["r"]),
+            groups=list(encoding["responses"]),
+            preferences=pairs,
+            n_subjects=len(subjects),
+            made_up_captions=made_up_captions,
+        )
+        for row in planted["encoding_checks"]
+    ]
+    of_encoding = [
+        row for row, reason in zip(planted["encoding_checks"], reasons_of_encoding, strict=True) if not reason
+    ]
     of_rois = [row for row, reason in zip(planted["checks"], reasons_of_rois, strict=True) if not reason]
     of_maps = [row for row, reason in zip(planted["map_checks"], reasons_of_maps, strict=True) if not reason]
-    bound, confidence = planted["equivalence_bound"], confidence_of_rows(len(of_rois) + len(of_maps))
+    bound, confidence = planted["equivalence_bound"], confidence_of_rows(len(of_rois) + len(of_maps) + len(of_encoding))
     parts = [
         check_truth(of_rois, bound, confidence, scores=scores_of_rois, ceilings=of_ceilings, expectation=expectation)
     ]
@@ -129,12 +141,21 @@ def main(
             latents=planted_latents,
             model_rdms={model: model_rdms[model] for model in mapped if model in model_rdms},
             radius=searchlight["radius"],
-            surface={model: read_surface(path) for model, path in searchlight["surface"].items()},
+            surface={model: read_subject_maps([path]) for model, path in searchlight["surface"].items()},
             labels={subject: np.where(brain.valid, brain.region, 0) for subject, brain in brains.items()},
         )
         parts.append(check_maps(of_maps, bound, confidence, found=maps, seed=seed))
-    every_row = [*planted["checks"], *planted["map_checks"]]
-    parts.append(rows_left_out(list(zip(every_row, [*reasons_of_rois, *reasons_of_maps], strict=True))))
+    if of_encoding:
+        found_encoding = FoundEncoding(
+            **encoding,
+            brains=brains,
+            prefers={subject: read_preferences(path) for subject, path in zip(subjects, surfaces, strict=True)},
+            latents=planted_latents,
+        )
+        parts.append(check_encoding(of_encoding, bound, confidence, found=found_encoding, preferences=pairs, seed=seed))
+    every_row = [*planted["checks"], *planted["map_checks"], *planted["encoding_checks"]]
+    reasons = [*reasons_of_rois, *reasons_of_maps, *reasons_of_encoding]
+    parts.append(rows_left_out(list(zip(every_row, reasons, strict=True))))
     write_table(join_rows(parts), check)
 
 
@@ -158,6 +179,31 @@ def searchlight_inputs(snakemake: Any) -> dict[str, Any] | None:
     }
 
 
+def read_encoding(snakemake: Any) -> dict[str, Any]:
+    """Read what encoding found, and the features that it predicts from; nothing where the study has no encoding."""
+    inputs, params = snakemake.input, snakemake.params
+    sentences = {}
+    for path in inputs.sentences:
+        with open_array(path, variables=["features", "group"]) as file:
+            sentences = {group: file["features"].sel(group=group).to_numpy() for group in params.groups}
+    features = {}
+    for model, path in zip(params.encoding_models, inputs.features, strict=True):
+        with open_array(path, variables=["features", "id73k"]) as file:
+            features[model] = file["features"].load()
+    return {
+        "r": {
+            model: read_subject_maps([path])
+            for model, path in zip(params.encoding_models, inputs.encoding_maps, strict=True)
+        },
+        "responses": {
+            group: read_subject_maps([path]) for group, path in zip(params.groups, inputs.sentence_maps, strict=True)
+        },
+        "features": features,
+        "sentences": sentences,
+        "sentence_model": params.sentence_model,
+    }
+
+
 if __name__ == "__main__":
     with job(snakemake):
         main(
@@ -173,5 +219,6 @@ if __name__ == "__main__":
             made_up_captions=snakemake.params.made_up_captions,
             checked_rois=list(snakemake.params.checked_rois),
             searchlight=searchlight_inputs(snakemake),
+            encoding=read_encoding(snakemake),
             check=snakemake.output.check,
         )

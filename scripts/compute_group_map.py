@@ -1,25 +1,14 @@
 """Mean over subjects of a map, or of the difference of two, with its tests at every vertex."""
 
-import xarray as xr
-
-from capcortex.arrays import open_array, write_array
+from capcortex.arrays import write_array
 from capcortex.images import write_both_hemispheres
-from capcortex.inference.maps import group_map, paired_difference
+from capcortex.inference.maps import group_map, read_subject_maps
 from capcortex.jobs import job
 from capcortex.nsd.layout import HEMISPHERES
 
 
-def read_map(paths: list[str]) -> xr.DataArray:
-    """Read the maps of all subjects, (subject, vertex): of one model, or of the first minus the second."""
-    loaded = []
-    for path in paths:
-        with open_array(path, variables=["r", "subject"]) as file:
-            loaded.append(file["r"].load())
-    return loaded[0] if len(loaded) == 1 else paired_difference(*loaded)
-
-
 def main(*, maps: list[str], group: str, gifti: list[str]) -> None:
-    of_subjects = read_map(maps)
+    of_subjects = read_subject_maps(maps)
     made = group_map(of_subjects.to_numpy())
     write_both_hemispheres({str(name): values.to_numpy() for name, values in made.items()}, gifti, HEMISPHERES)
     write_array(made, group)

@@ -6,7 +6,7 @@ from capcortex.arrays import open_array
 from capcortex.figures.cortex import load_meshes
 from capcortex.figures.maps import Regions, draw_subject_maps, subject_numbers
 from capcortex.figures.style import save_figure
-from capcortex.inference.maps import paired_difference
+from capcortex.inference.maps import read_subject_maps
 from capcortex.jobs import job
 from capcortex.nsd.rois import read_regions
 from capcortex.tables import write_table
@@ -28,11 +28,7 @@ def main(
     png: str,
     tsv: str,
 ) -> None:
-    loaded = []
-    for path in maps:
-        with open_array(path, variables=["r", "subject"]) as file:
-            loaded.append(file["r"].load())
-    of_subjects = loaded[0] if len(loaded) == 1 else paired_difference(*loaded)
+    of_subjects = read_subject_maps(maps)
     by_subject = {str(name): of_subjects.sel(subject=name).to_numpy() for name in of_subjects["subject"].to_numpy()}
     with open_array(group, variables=["mean"]) as file:
         mean = file["mean"].to_numpy()

@@ -38,6 +38,9 @@ NSD_ROOTS = {"miniature": "resources/nsd", "bucket": "resources/natural-scenes-d
 ENCODING = "encoding_"
 """What the name of an encoding map begins with, before its model; names of models have hyphens only."""
 
+SENTENCES_OF = "sentences_"
+"""What the name of a map of responses predicted for sentences begins with, before their group."""
+
 BATCH = "+"
 LONGEST_BATCH = 170
 """Characters in the name of a batch: it is the name of a folder, and part of a record's name, which may have 255 bytes."""
@@ -89,12 +92,17 @@ class Study:
     def maps(self) -> dict[str, list[str]]:
         """Maps of the cortex by name, with the subjects' maps behind each.
 
-        Searchlight maps of single models, then contrasts of two (first minus second), then encoding maps.
+        Searchlight maps of single models, then contrasts of two (first minus second), then encoding maps, then contrasts
+        of what is predicted for two groups of sentences.
         """
         searchlight = self.config["searchlight"]
         contrasts = {CONTRAST.join(pair): list(pair) for pair in searchlight["contrasts"]}
         encoded = {ENCODING + model: [ENCODING + model] for model in self.encoding_models}
-        return {model: [model] for model in searchlight["models"]} | contrasts | encoded
+        predicted = {
+            SENTENCES_OF + CONTRAST.join(pair): [SENTENCES_OF + group for group in pair]
+            for pair in (self.config["encoding"]["sentence_contrasts"] if self.sentence_groups else [])
+        }
+        return {model: [model] for model in searchlight["models"]} | contrasts | encoded | predicted
 
     @property
     def encoding_models(self) -> list[str]:
@@ -103,6 +111,18 @@ class Study:
             self.config["roi_space"] == "fsaverage" and len(self.subjects) > 1 and self.config["shared_image_sets"]
         )
         return list(self.config["encoding"]["models"]) if possible else []
+
+    @property
+    def sentence_model(self) -> str | None:
+        """First encoding model whose features are vectors of whole captions, so that any sentence has such features."""
+        rows = map(self.model_row, self.encoding_models)
+        return next((row["model"] for row in rows if row["builder"] == "sentence" and row["words"] is None), None)
+
+    @property
+    def sentence_groups(self) -> dict[str, list[str]]:
+        """Sentences that responses are predicted for, by group; none without a model that can."""
+        groups = self.config["encoding"]["sentences"]
+        return {} if self.sentence_model is None else {name: list(group) for name, group in groups.items()}
 
     @property
     def spaces(self) -> list[str]:
@@ -132,6 +152,8 @@ class Study:
         """Return the name of a map as figures print it."""
         if name.startswith(ENCODING):
             return f"Encoding: {self.model_row(name.removeprefix(ENCODING))['label']}"
+        if name.startswith(SENTENCES_OF):
+            return f"Predicted for sentences: {name.removeprefix(SENTENCES_OF).replace(CONTRAST, ' minus ')}"
         return " minus ".join(self.model_row(model)["label"] for model in self.maps[name])
 
     def can_be_made(self, model: str) -> bool:

@@ -151,6 +151,7 @@ def find_disagreements(
                     place = ("searchlight", "contrasts", position, member)
                     yield Problem(place, f"{text}; add it there, or leave the contrast out")
     yield from _find_models_without_features(config, tables, sound)
+    yield from _find_odd_sentences(config, sound)
     yield from _find_odd_families(config["comparisons"] if sound(("comparisons",)) else {})
     yield from _find_measure_that_all_pairs_lack(config, sound)
     yield from _find_obstacles_to_released_statistics(config, sound)
@@ -193,6 +194,22 @@ def _find_models_without_features(
                 ("encoding", "models", position),
                 f"{name!r} is a ready RDM, and has no features to predict responses from; leave it out",
             )
+
+
+def _find_odd_sentences(config: Mapping[str, Any], sound: Callable[..., bool]) -> Iterator[Problem]:
+    if not sound(("encoding", "sentences"), ("encoding", "sentence_contrasts")):
+        return
+    groups = config["encoding"]["sentences"]
+    for name in groups:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name):
+            yield Problem(
+                ("encoding", "sentences", str(name)),
+                f"found a group named {name!r}, expected a name of letters, digits and hyphens that begins with a letter",
+            )
+    for position, pair in enumerate(config["encoding"]["sentence_contrasts"]):
+        for member, group in enumerate(pair):
+            for text in find_unknown_name(group, [str(name) for name in groups], "encoding: sentences"):
+                yield Problem(("encoding", "sentence_contrasts", position, member), text)
 
 
 def _find_odd_families(families: Mapping[Any, Any]) -> Iterator[Problem]:

@@ -37,6 +37,7 @@ GROUPS = {
         "tabulate_permutations",
         "compare_models",
         "tabulate_released_statistics",
+        "tabulate_encoding",
         "plot_roi_rsa",
         "plot_model_comparisons",
         "plot_rdms",
@@ -47,6 +48,8 @@ GROUPS = {
         "average_searchlight",
         "project_searchlight",
         "collect_encoding",
+        "predict_sentences",
+        "plot_encoding_agreement",
         "compute_group_map",
         "plot_group_map",
         "plot_subject_maps",
@@ -121,6 +124,10 @@ SHIFTED_SET_SECONDS = 1e-3
 
 ENCODED_VERTEX_SECONDS = 1.8e-3
 """A vertex of a subject: 9,485 images, 768 features, 20 fractions and 5 folds (docs/speed.md), with reading."""
+
+AGREEING_VERTEX_SECONDS = 0.4e-3
+"""A vertex of one subject, whose averages are read and whose shared images are correlated: 10,000 images of 4,096 vertices take
+0.3 s to read; an estimate, not measured at full size."""
 
 PROJECTED_VERTEX_SECONDS = 5e-6
 """A vertex of one subject's map, sampled at three depths."""
@@ -270,6 +277,17 @@ def averaged_map_memory_mb(n_sets: int, n_voxels: int) -> int:
 def projection_memory_mb(n_subjects: int, n_vertices: int, n_voxels: int) -> int:
     """Memory of `project_searchlight`: places and weights of the vertices of one subject, and the maps of all."""
     return 150 + (n_vertices * (400 + 16 * n_subjects) + 24 * n_voxels) // 2**20
+
+
+def agreement_memory_mb(n_subjects: int, n_images: int, n_shared: int, n_units_in_block: int, n_vertices: int) -> int:
+    """Memory of `estimate_agreement`: a block of one subject's averages, the shared images of all six times, the results."""
+    block = 4 * n_units_in_block * (n_images + 6 * n_subjects * n_shared)
+    return 250 + (block + 2 * 3 * 8 * n_subjects * n_vertices) // 2**20
+
+
+def sentence_maps_memory_mb(n_subjects: int, n_vertices: int, n_groups: int) -> int:
+    """Memory of `predict_sentences`: coefficients of a block of vertices, and the maps of all groups and subjects, twice."""
+    return 350 + n_vertices * 8 * n_subjects * n_groups // 2**20
 
 
 def group_map_memory_mb(n_subjects: int, n_vertices: int) -> int:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from capcortex import costs
 from capcortex.config import Study
-from capcortex.encoding.encode import encoding_memory_mb
+from capcortex.encoding.encode import UNITS_AT_ONCE, encoding_memory_mb
 from capcortex.nsd import sizes
 from capcortex.nsd.bookkeeping import MOST_SHARED, N_SUBJECTS, REPEATS
 from capcortex.nsd.sessions import FSAVERAGE_VERTICES
@@ -216,6 +216,8 @@ def _of_maps(study: Study) -> dict[str, Demand]:
         n_voxels = max(map(sizes.estimated_voxels, study.subject_names))
         n_volume = max(math.prod(sizes.VOLUME_SHAPES[subject]) for subject in study.subject_names)
     drawn = costs.drawn_maps_memory_mb(n_subjects, n_all)
+    encoding_seconds = costs.COMPILING_SECONDS
+    encoding_seconds += n_all * costs.ENCODED_VERTEX_SECONDS * max(1.0, (width / costs.FEATURES) ** 2)
     return {
         "average_searchlight": Demand(costs.averaged_map_memory_mb(n_sets, n_voxels)),
         "project_searchlight": Demand(
@@ -223,11 +225,20 @@ def _of_maps(study: Study) -> dict[str, Demand]:
             costs.FIGURE_SECONDS + n_subjects * n_all * costs.PROJECTED_VERTEX_SECONDS,
         ),
         "fit_encoding": Demand(
-            encoding_memory_mb(n_images, width),
-            costs.COMPILING_SECONDS + n_all * costs.ENCODED_VERTEX_SECONDS * max(1.0, (width / costs.FEATURES) ** 2),
+            encoding_memory_mb(n_images, width, n_all),
+            encoding_seconds,
         ),
+        "fit_encoding_as_released": Demand(encoding_memory_mb(n_images, width, 0), 1.5 * encoding_seconds),
+        "estimate_agreement": Demand(
+            costs.agreement_memory_mb(n_subjects, n_images, MOST_SHARED, UNITS_AT_ONCE, n_all),
+            costs.FIGURE_SECONDS + n_subjects * n_all * costs.AGREEING_VERTEX_SECONDS,
+        ),
+        "tabulate_encoding": Demand(costs.projection_memory_mb(4 * n_subjects, n_all, 0)),
+        "embed_sentences": Demand(costs.embedding_memory_mb(0), 2 * costs.FIGURE_SECONDS),
+        "predict_sentences": Demand(costs.sentence_maps_memory_mb(n_subjects, n_all, len(study.sentence_groups))),
         "collect_encoding": Demand(costs.projection_memory_mb(n_subjects, n_all, 0)),
         "compute_group_map": Demand(costs.group_map_memory_mb(n_subjects, n_all)),
+        "plot_encoding_agreement": Demand(drawn, 2 * costs.FIGURE_SECONDS),
         "plot_group_map": Demand(drawn, costs.FIGURE_SECONDS + 2 * n_all * costs.DRAWN_VERTEX_SECONDS),
         "plot_subject_maps": Demand(
             drawn, costs.FIGURE_SECONDS + (1 + n_subjects) * n_all * costs.DRAWN_VERTEX_SECONDS

@@ -253,7 +253,16 @@ def check_name(check: Mapping[str, Any]) -> str:
         "map": f"map of {model}",
         "peak": f"largest map of {model}",
         "surface": f"map of {model}, surface - volume",
+        "encoding": f"encoding by {model}",
+        "sentences": f"predicted for sentences, {' - '.join(check.get('contrast', []))}",
     }[check["quantity"]]
+
+
+def place_name(check: Mapping[str, Any]) -> str:
+    """Name the region, or the units, of a row of the truth file in the table of checks."""
+    if "prefer" in check:
+        return f"prefer {' to '.join(check['prefer'])}"
+    return str(check.get("roi", ELSEWHERE))
 
 
 def why_left_out(
@@ -300,7 +309,7 @@ def rows_left_out(reasons: Sequence[tuple[Mapping[str, Any], str]]) -> pd.DataFr
     rows = [
         {
             "check": check_name(check),
-            "roi": check.get("roi", ELSEWHERE),
+            "roi": place_name(check),
             "kind": check["kind"],
             "ok": LEFT_OUT,
             "left_out": reason,

@@ -664,6 +664,27 @@ def test_contrasts_need_their_models(config):
     )
 
 
+def test_contrasts_of_sentences_need_their_groups(config):
+    config["encoding"]["sentence_contrasts"] = [["people", "plcaes"]]
+    (line,) = errors_of(config)
+    assert line.startswith("config: encoding: sentence_contrasts: item 1: item 2: 'plcaes'")
+    assert "nearest: 'places'" in line
+    config["encoding"] |= {"sentences": {"two_words": ["A hill."]}, "sentence_contrasts": []}
+    (line,) = errors_of(config)
+    assert "found a group named 'two_words', expected a name of letters, digits and hyphens" in line
+
+
+def test_sentences_need_a_model_of_whole_captions(config):
+    of_captions = {"sentences_people_minus_places", "sentences_food_minus_people"}
+    assert of_captions <= set(load_study(config, ROOT).maps)
+    for change in ({"models": []}, {"models": ["categories", "nouns"]}):
+        study = load_study(config | {"encoding": config["encoding"] | change}, ROOT)
+        assert study.sentence_groups == {}
+        assert not of_captions & set(study.maps)
+    both = load_study(config | {"encoding": config["encoding"] | {"models": ["nouns", "caption"]}}, ROOT)
+    assert both.sentence_model == "caption"
+
+
 def test_all_pairs_are_compared_by_pearsons_r_only(config):
     config["rdm_comparison"] = "rho-a"
     assert load_study(config, ROOT).config["rdm_comparison"] == "rho-a"

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from capcortex.encoding.encode import correlate_columns, encode_units
+from capcortex.encoding.encode import (
+    LARGEST_INTEGER,
+    agreement,
+    correlate_columns,
+    encode_as_released,
+    encode_units,
+    pack_coefficients,
+    unpack_coefficients,
+)
+from capcortex.encoding.table import encoding_of_regions
 
 N_TRAINING, N_TEST, N_FEATURES = 120, 40, 8
 
@@ -72,8 +81,11 @@ def test_blocks_change_nothing(planted):
     x, y, _ = planted
     whole = encode(x, y, [5])
     for widths in ([1, 1, 1, 1, 1], [2, 3], [4, 1]):
-        for part, expected in zip(encode(x, y, widths), whole, strict=True):
-            np.testing.assert_allclose(part, expected, atol=1e-6)
+        found = encode(x, y, widths)
+        for name in ("r", "fraction", "cross_validated_r2", "intercept"):
+            np.testing.assert_allclose(getattr(found, name), getattr(whole, name), atol=1e-5)
+        coefficients = [unpack_coefficients(each.coefficients, each.coefficient_scale) for each in (found, whole)]
+        np.testing.assert_allclose(*coefficients, rtol=1e-4, atol=1e-5)
 
 
 def test_without_noise_it_is_least_squares_with_an_intercept(planted):
@@ -101,3 +113,94 @@ def test_correlation_of_columns():
     found = correlate_columns(left + 1e6, right)
     np.testing.assert_allclose(found[[0, 1, 3]], expected, atol=1e-8)
     assert np.isnan(found[2])
+
+
+def test_packed_coefficients_lose_half_a_step_at_most_and_keep_gaps():
+    random = np.random.default_rng(3)
+    coefficients = random.standard_normal((50, 6)) * 10.0 ** np.arange(-4, 2)
+    coefficients[:, 2], coefficients[:, 4] = np.nan, 0
+    packed, scale = pack_coefficients(coefficients)
+    assert packed.dtype == np.int16
+    found = unpack_coefficients(packed, scale)
+    defined = [0, 1, 3, 5]
+    step = np.abs(coefficients[:, defined]).max(axis=0) / LARGEST_INTEGER
+    assert (np.abs(found - coefficients)[:, defined] <= 0.51 * step).all()
+    assert np.isnan(found[:, 2]).all()
+    assert (found[:, 4] == 0).all()
+
+
+def test_stored_coefficients_predict_what_was_tested(planted):
+    x, y, _ = planted
+    found = encode(x, y, [5])
+    predicted = x[N_TRAINING:] @ unpack_coefficients(found.coefficients, found.coefficient_scale) + found.intercept
+    np.testing.assert_allclose(correlate_columns(predicted[:, :3], y[N_TRAINING:, :3]), found.r[:3], atol=1e-4)
+    # Means are part of the prediction.
+    np.testing.assert_allclose(predicted[:, :2].mean(axis=0), y[N_TRAINING:, :2].mean(axis=0), atol=2)
+
+
+def released(x, y, widths):
+    ends = np.cumsum(widths)
+
+    def blocks():
+        for end, n in zip(ends, widths, strict=True):
+            yield y[:N_TRAINING, end - n : end], y[N_TRAINING:, end - n : end]
+
+    return encode_as_released(x[:N_TRAINING], x[N_TRAINING:], blocks)
+
+
+def test_as_released_all_units_share_the_fraction_that_those_without_signal_choose(planted):
+    x, y, _ = planted
+    random = np.random.default_rng(8)
+    # Many units of noise and one whose signal is in eight features alike, which a small fraction of least squares shrinks.
+    many = np.column_stack([y[:, 1], random.standard_normal((len(x), 60)).astype(np.float32)])
+    sound, shared = encode(x, many, [61]), released(x, many, [61])
+    assert shared.fraction_as_released < sound.fraction[0]
+    assert shared.fraction_as_released <= 0.11
+    # With one unit alone the two choices agree up to their grids, whose steps are 0.05.
+    alone = released(x, y[:, 1:2], [1])
+    assert alone.fraction_as_released == pytest.approx(sound.fraction[0], abs=0.06)
+
+
+def test_as_released_blocks_and_gaps_change_nothing(planted):
+    x, y, _ = planted
+    whole = released(x, y, [5])
+    assert np.isnan(whole.r_as_released[3])
+    for widths in ([3, 1, 1], [1, 4]):
+        found = released(x, y, widths)
+        assert found.fraction_as_released == whole.fraction_as_released
+        np.testing.assert_allclose(found.r_as_released, whole.r_as_released, atol=1e-6)
+    with pytest.raises(ValueError, match="no vertex has a response to every image"):
+        released(x, y[:, 3:4], [1])
+
+
+def test_agreement_is_the_correlation_with_the_mean_of_the_others():
+    random = np.random.default_rng(4)
+    responses = random.standard_normal((4, 30, 5)) + random.standard_normal((30, 5))
+    responses[2, 7, 1] = np.nan
+    responses[1:, 3, 3] = np.nan
+    found = agreement(responses)
+    for unit in (0, 1, 2, 4):
+        complete = [subject for subject in range(4) if np.isfinite(responses[subject, :, unit]).all()]
+        for subject in range(4):
+            others = np.mean([responses[other, :, unit] for other in complete if other != subject], axis=0)
+            expected = np.corrcoef(responses[subject, :, unit], others)[0, 1]
+            np.testing.assert_allclose(found[subject, unit], expected if subject in complete else np.nan, atol=1e-12)
+    # The one subject that has unit 3 has nobody to agree with.
+    assert np.isnan(found[:, 3]).all()
+
+
+def test_regions_average_what_is_defined():
+    values = {
+        "r": np.array([0.1, 0.3, np.nan, 0.5]),
+        "agreement": np.array([np.nan, 0.2, 0.9, 0.4]),
+        "fraction_as_released": np.array(0.05),
+    }
+    regions = {("streams", "ventral"): np.array([0, 1, 2]), ("streams", "none"): np.array([2])}
+    found = encoding_of_regions(values, regions).set_index("roi")
+    assert found.loc["ventral", "n_vertices"] == 2
+    assert found.loc["ventral", "r"] == pytest.approx(0.2)
+    assert found.loc["ventral", "agreement"] == pytest.approx(0.2)
+    assert found.loc["ventral", "fraction_as_released"] == pytest.approx(0.05)
+    assert found.loc["none", "n_vertices"] == 0
+    assert np.isnan(found.loc["none", "r"])
+    assert found["noise_ceiling"].isna().all()

@@ -21,6 +21,7 @@ from capcortex.nsd.miniature.brain import write_subject
 from capcortex.nsd.miniature.cortex import write_fsaverage
 from capcortex.nsd.miniature.design import SUBJECTS, make_design
 from capcortex.nsd.miniature.experiment import write_experiment
+from capcortex.text.captions import read_categories
 
 SESSIONS = {"subj01": 3, "subj02": 2, "subj03": 2}
 RUNS, TRIALS, SHARED, SEED = 2, 125, 60, 11
@@ -748,7 +749,42 @@ def test_brains_differ_in_their_mixing(study):
     first, second = (surface_truth(study, subject) for subject in ("subj01", "subj02"))
     both = (first["region"].values == 5) & (np.abs(first["mixing"].values).sum(1) > 0)
     r = np.corrcoef(first["mixing"].values[both].ravel(), second["mixing"].values[both].ravel())[0, 1]
-    assert abs(r) < 0.05
+    assert abs(r) < 0.5
+
+
+def test_people_are_alike_at_the_same_place_only(study):
+    first, second = (surface_truth(study, subject) for subject in ("subj01", "subj02"))
+    # Nothing is preferred in midventral, so that no sign was turned.
+    both = np.flatnonzero((first["region"].values == 2) & (np.abs(first["mixing"].values).sum(1) > 0))
+    both = both[np.abs(second["mixing"].values[both]).sum(1) > 0]
+    objects = np.flatnonzero(first["block"].values == "objects")
+    one, other = (brain["mixing"].values[np.ix_(both, objects)] for brain in (first, second))
+    r = [np.corrcoef(a, b)[0, 1] for a, b in zip(one, other, strict=True)]
+    shifted = [np.corrcoef(a, b)[0, 1] for a, b in zip(one, np.roll(other, len(both) // 2, axis=0), strict=True)]
+    # Where native vertices of two people fall on different vertices of fsaverage they have nothing in common.
+    assert 0.3 * TRUTH["alike"] < np.mean(r) < 1.1 * TRUTH["alike"]
+    assert abs(np.mean(shifted)) < 0.05
+
+
+def test_units_prefer_what_they_were_made_to_prefer(study, latents):
+    truth = surface_truth(study)
+    folder = study / "nsd"
+    objects = read_categories(
+        folder / layout.STIMULUS_TABLE, [folder / layout.annotations("instances", split) for split in layout.SPLITS]
+    )
+    ids = latents["id73k"].values
+    people, food = (np.isin(ids, objects.loc[objects["supercategory"] == kind, "id73k"]) for kind in ("person", "food"))
+    kinds = {"people": people & ~food, "places": ~people & ~food, "food": food & ~people}
+    response = truth["mixing"].values @ latents["latents"].values.T
+    for number, (more, less) in enumerate(TRUTH["preferences"]["pairs"], start=1):
+        units = truth["prefers"].values == number
+        difference = response[units][:, kinds[more]].mean(axis=1) - response[units][:, kinds[less]].mean(axis=1)
+        assert units.sum() > 100
+        assert (difference > 0).mean() > 0.9
+    # Both hemispheres, and no other region.
+    assert set(truth["region"].values[truth["prefers"].values > 0]) == {5, 6, 7}
+    assert (truth["prefers"].values[:FSAVERAGE] > 0).any()
+    assert (truth["prefers"].values[FSAVERAGE:] > 0).any()
 
 
 def test_sessions_differ_in_offset(study):

@@ -183,7 +183,8 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
     encoded = set(table.index[table["encoder"].notna()])
     contrasts = yaml.safe_load((ROOT / "config.yaml").read_text())["searchlight"]["contrasts"]
     encoded_by = yaml.safe_load((ROOT / "config.yaml").read_text())["encoding"]["models"]
-    n_maps = len(mapped) + len(contrasts) + len(encoded_by)
+    of_sentences = yaml.safe_load((ROOT / "config.yaml").read_text())["encoding"]["sentence_contrasts"]
+    n_maps = len(mapped) + len(contrasts) + len(encoded_by) + len(of_sentences)
     n_hemispheres, n_depths, n_spaces = 2, 3, 2
     facts = pd.read_csv(ROOT / config["acceptance_table"], sep="\t", comment="#")
     with_prf = facts.loc[facts["fact"].str.startswith("prf-visualrois_voxels"), "subject"].nunique()
@@ -225,6 +226,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "score_searchlight": sum(-(-sets // costs.SETS_PER_JOB) for sets in subjects["image_sets"]),
         "fit_encoding": n_subjects * len(encoded_by),
         "collect_encoding": len(encoded_by),
+        "plot_encoding_agreement": len(encoded_by),
         "average_searchlight": len(mapped),
         "project_searchlight": len(mapped),
         "compute_group_map": n_maps,
@@ -250,6 +252,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "tabulate_data_quality",
     ]
     once += ["plot_model_comparisons", "plot_rdms", "plot_captions", "plot_data_quality"]
+    once += ["estimate_agreement", "tabulate_encoding", "embed_sentences", "predict_sentences"]
     assert jobs_left(done.stdout + done.stderr) == expected | dict.fromkeys(once, 1)
 
 

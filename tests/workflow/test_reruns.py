@@ -118,6 +118,7 @@ CONFIGURATIONS: dict[str, dict[str, object]] = {
         "searchlight": {"models": ["caption", "categories"], "contrasts": [["caption", "categories"]]}
     },
     "a model more in `encoding: models`": {"encoding": {"models": ["caption", "content-vectors"]}},
+    "sentences in `encoding: sentences`": {"encoding": {"sentences": {"people": ["A child."], "places": ["A hill."]}}},
     "`searchlight: radius`": {"searchlight": {"radius": 3}},
     "`searchlight: distance`": {"searchlight": {"distance": "cosine"}},
     "`projection`": {"projection": "nsdcode"},

@@ -20,8 +20,8 @@ MAPS = "results/maps/encoding_caption"
 BOUND = yaml.safe_load((ROOT / "config/truth.yaml").read_text())["equivalence_bound"]
 
 
-def fit_encoding(**files: str) -> None:
-    spec = importlib.util.spec_from_file_location("fit_encoding", ROOT / "scripts/fit_encoding.py")
+def fit_encoding(*, rule: str = "fit_encoding", **files: str) -> None:
+    spec = importlib.util.spec_from_file_location(rule, ROOT / f"scripts/{rule}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.main(subject="subj01", model="caption", **files)
@@ -128,3 +128,65 @@ def test_maps_hold_what_was_fitted_left_hemisphere_first(tiny_study: Path) -> No
     group = load(tiny_study / MAPS / "group_space-fsaverage.nc")
     np.testing.assert_allclose(group["mean"], np.nanmean(maps.to_numpy(), axis=0), atol=1e-6)
     assert (tiny_study / "results/figures/group-map_encoding_caption.png").exists()
+
+
+def test_one_fraction_for_all_vertices_predicts_less_where_signal_is(tiny_study: Path, tmp_path: Path) -> None:
+    fit_encoding(
+        rule="fit_encoding_as_released",
+        betas=str(tiny_study / "results/betas/subj01_space-fsaverage.nc"),
+        features=str(tiny_study / "results/models/features/caption.nc"),
+        trials=trials_of(tiny_study),
+        encoding=str(tmp_path / "encoding.nc"),
+    )
+    released = load(tmp_path / "encoding.nc")
+    sound = load(tiny_study / ENCODING.format(subject="subj01"))
+    # Vertices without signal, nine of ten, vote for the smallest fraction; those with signal choose larger ones.
+    assert float(released["fraction_as_released"]) == pytest.approx(0.05)
+    region = load(tiny_study / "resources/miniature/truth/subj01_surface.nc")["region"].to_numpy()
+    ventral = (region == REGIONS["ventral"]) & np.isfinite(sound["r"].to_numpy())
+    assert np.mean(sound["fraction"].to_numpy()[ventral]) > 0.06
+    difference = (sound["r"].to_numpy() - released["r_as_released"].to_numpy())[ventral]
+    assert np.abs(difference).max() > 0.01
+    np.testing.assert_array_equal(np.isnan(released["r_as_released"]), np.isnan(sound["r"]))
+
+
+def test_sentences_are_predicted_with_the_coefficients_that_were_tested(tiny_study: Path) -> None:
+    vectors = load(tiny_study / "results/encoding/sentences.nc")["features"]
+    for subject in SUBJECTS:
+        fitted = load(tiny_study / ENCODING.format(subject=subject))
+        coefficients = fitted["coefficients"].to_numpy() * fitted["coefficient_scale"].to_numpy().astype(np.float64)
+        for group in ("people", "places"):
+            expected = vectors.sel(group=group).to_numpy() @ coefficients + fitted["intercept"].to_numpy()
+            found = load(tiny_study / f"results/maps/sentences_{group}/subjects_space-fsaverage.nc")["response"]
+            np.testing.assert_allclose(found.sel(subject=subject), expected, rtol=1e-4, atol=1e-5)
+    two = [
+        load(tiny_study / f"results/maps/sentences_{group}/subjects_space-fsaverage.nc")
+        for group in ("people", "places")
+    ]
+    group_map = load(tiny_study / "results/maps/sentences_people_minus_places/group_space-fsaverage.nc")
+    mean = (two[0]["response"] - two[1]["response"]).to_numpy().mean(axis=0)
+    np.testing.assert_allclose(group_map["mean"], np.where(np.isfinite(mean), mean, group_map["mean"]), atol=1e-5)
+
+
+def test_the_table_is_the_mean_over_vertices_of_a_region(tiny_study: Path) -> None:
+    table = pd.read_csv(tiny_study / "results/tables/encoding.tsv", sep="\t").set_index(["subject", "roi"])
+    agreement = load(tiny_study / "results/encoding/agreement_space-fsaverage.nc")
+    for subject in SUBJECTS:
+        region = load(tiny_study / f"resources/miniature/truth/{subject}_surface.nc")["region"].to_numpy()
+        r = load(tiny_study / ENCODING.format(subject=subject))["r"].to_numpy()
+        for name, label in REGIONS.items():
+            inside = (region == label) & np.isfinite(r)
+            row = table.loc[(subject, name)]
+            assert row["n_vertices"] == inside.sum()
+            assert row["r"] == pytest.approx(r[inside].mean(), abs=1e-6)
+            own = agreement["agreement"].sel(subject=subject).to_numpy()[inside]
+            assert row["agreement"] == pytest.approx(np.nanmean(own), abs=1e-6)
+            assert 0 <= row["noise_ceiling"] <= 1
+
+
+def test_people_agree_where_they_were_made_alike(tiny_study: Path) -> None:
+    table = pd.read_csv(tiny_study / "results/tables/encoding.tsv", sep="\t")
+    agreement = table.groupby("roi")["agreement"].mean()
+    for name in ("early", "ventral", "lateral"):
+        assert agreement[name] > 0.05
+    assert abs(agreement["midlateral"]) < BOUND

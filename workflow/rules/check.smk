@@ -54,6 +54,14 @@ if STUDY.config["source"] == "miniature":
                 for subject in MAPPED_SUBJECTS
                 for path in white_to_fsaverage(subject)
             ],
+            encoding_maps=expand(
+                rules.collect_encoding.output.maps, model=STUDY.encoding_models
+            ),
+            features=expand(MODEL_FEATURES, model=STUDY.encoding_models),
+            sentence_maps=expand(
+                SUBJECTS_MAPS, name=[SENTENCES_OF + group for group in SENTENCES]
+            ),
+            sentences=[rules.embed_sentences.output.features] if SENTENCES else [],
         output:
             check=report(
                 "results/check.tsv",
@@ -84,6 +92,9 @@ if STUDY.config["source"] == "miniature":
                 and STUDY.config["brain_distance"] == "correlation"
                 else []
             ),
+            encoding_models=STUDY.encoding_models,
+            groups=list(SENTENCES),
+            sentence_model=STUDY.sentence_model,
             mapped_models=STUDY.config["searchlight"]["models"],
             n_blocks=[len(image_set_blocks(subject)) for subject in STUDY.subject_names],
             radius=STUDY.config["searchlight"]["radius"],

@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 
 from capcortex.config import (
     ENCODING,
+    SENTENCES_OF,
     load_study,
     searchlight_batches,
 )
@@ -21,6 +22,7 @@ from capcortex.costs import (
     ALL_PAIRS_SECONDS,
     CAPTIONS_OF_IMAGE,
     CROSSNOBIS_SECONDS,
+    FEATURES,
     FETCHING_MB,
     LIMITS,
     RAW_SESSIONS,

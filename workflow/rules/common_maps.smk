@@ -87,12 +87,12 @@ def drawn_maps_disk_mb(n_maps):
     return 20 + 30 * n_maps * n_vertices(STUDY) // 2**20
 
 
-# Of `project_searchlight`, or of `collect_encoding`.
+# Of `project_searchlight`, `collect_encoding` or `predict_sentences`.
 SUBJECTS_MAPS = "results/maps/{name}/subjects_space-fsaverage.nc"
 
 
 def maps_of_subjects(wildcards):
-    """Subjects' maps of a model, of the two models of a contrast, or of an encoding model."""
+    """Subjects' maps of a model, of the two models or groups of sentences of a contrast, or of an encoding model."""
     return expand(SUBJECTS_MAPS, name=STUDY.maps[wildcards.map])
 
 
@@ -113,6 +113,52 @@ def group_map_of(maps, keys):
     return files
 
 
+# Without which there is no encoding.
+ENCODING_KEYS = "encoding: models, shared_image_sets and roi_space"
+
+
+def agreement_figure(wildcards):
+    """Files of the figure of encoding and agreement of the first encoding model, when they are asked for."""
+    if not STUDY.encoding_models:
+        raise WorkflowError(
+            f"the study has no encoding: see the config keys {ENCODING_KEYS}"
+        )
+    return expand(
+        "results/figures/encoding-agreement_{model}.{suffix}",
+        model=STUDY.encoding_models[:1],
+        suffix=["pdf", "png", "tsv"],
+    )
+
+
+def sentence_figures(wildcards):
+    """Files of the group maps of all contrasts of sentences, when they are asked for."""
+    maps = [name for name in STUDY.maps if name.startswith(SENTENCES_OF)]
+    if not maps:
+        raise WorkflowError(
+            "the study has no predictions for sentences: see the config keys encoding: sentences, encoding: sentence_contrasts and "
+            f"{ENCODING_KEYS}; one of the encoding models needs the builder sentence"
+        )
+    return expand(
+        "results/figures/group-map_{map}.{suffix}",
+        map=maps,
+        suffix=["pdf", "png", "tsv"],
+    )
+
+
+def of_every_subject_on_fsaverage(files):
+    """Files of the regions of all subjects in turn; `files` gives those of one."""
+    return [
+        path
+        for subject in STUDY.subject_names
+        for path in files(SimpleNamespace(subject=subject, space="fsaverage"))
+    ]
+
+
+def encoding_disk_mb(wildcards):
+    """int16 of every coefficient, and a few numbers of every vertex."""
+    return 10 + (20 + 2 * FEATURES) * n_vertices(STUDY) // 2**20
+
+
 def outlined_regions():
     """Labels, and file of their names, of the regions that maps outline."""
     atlas, anyone = STUDY.outlined_atlas, STUDY.subject_names[0]
@@ -125,6 +171,8 @@ def map_quantity(wildcards):
     """What a subject's map holds, for the colour bar."""
     if wildcards.map.startswith(ENCODING):
         return "r of predicted and measured responses"
+    if wildcards.map.startswith(SENTENCES_OF):
+        return "difference of predicted responses (sd of a session's trials)"
     if len(STUDY.maps[wildcards.map]) == 2:
         return "difference of RDM correlations (Pearson r)"
     return "RDM correlation (Pearson r)"

@@ -291,6 +291,7 @@ rule figures:
         rules.plot_data_quality.output,
         expand(rules.plot_group_map.output, map=STUDY.maps),
         expand(rules.plot_subject_maps.output, map=STUDY.maps),
+        expand(rules.plot_encoding_agreement.output, model=STUDY.encoding_models),
     localrule: True
 
 
@@ -334,6 +335,20 @@ rule fig1c:
     input:
         group_map_of(
             [ENCODING + model for model in STUDY.encoding_models],
-            "encoding: models, shared_image_sets and roi_space",
+            ENCODING_KEYS,
         ),
+    localrule: True
+
+
+rule fig1d:
+    """Encoding by the first encoding model beside the agreement of subjects."""
+    input:
+        agreement_figure,
+    localrule: True
+
+
+rule fig2a:
+    """Group maps of what encoding predicts for groups of sentences."""
+    input:
+        sentence_figures,
     localrule: True

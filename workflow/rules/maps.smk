@@ -1,6 +1,6 @@
-"""Maps of the cortex: searchlight RSA in each subject's volume, projected to fsaverage, and encoding on fsaverage; tested over subjects.
+"""Maps of the cortex: searchlight RSA in each subject's volume, projected to fsaverage; tests of all maps over subjects.
 
-Needs: results/betas, results/models/features, results/design/image_sets, brainmask, transforms. Makes: results/searchlight, results/encoding, results/maps.
+Needs: results/betas, results/models/features, results/design/image_sets, brainmask, transforms. Makes: results/searchlight, results/maps.
 """
 
 
@@ -128,72 +128,6 @@ rule project_searchlight:
         "Projecting the maps of model {wildcards.model} to fsaverage"
     script:
         "../../scripts/project_searchlight.py"
-
-
-rule fit_encoding:
-    """Predict a subject's responses to the shared images from features of a model, at every vertex."""
-    input:
-        betas="results/betas/{subject}_space-fsaverage.nc",
-        features=MODEL_FEATURES,
-        # Which images all saw: not from the image sets, that another seed or size of sets fits nothing again.
-        trials=every_subject(rules.tabulate_trials.output.trials),
-    output:
-        encoding="results/encoding/{model}/{subject}_space-fsaverage.nc",
-    log:
-        "logs/fit_encoding/{model}/{subject}.log",
-    benchmark:
-        "benchmarks/fit_encoding/{model}/{subject}.tsv"
-    conda:
-        "../../envs/analysis.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory_of("fit_encoding"),
-        runtime=minutes_of("fit_encoding"),
-        disk_mb=10 + 12 * n_vertices(STUDY) // 2**20,
-    params:
-        code=script_digest("fit_encoding.py"),
-        provenance="results/provenance",
-    message:
-        "Encoding of {wildcards.subject} by model {wildcards.model}"
-    script:
-        "../../scripts/fit_encoding.py"
-
-
-rule collect_encoding:
-    """Encoding maps of all subjects in one file."""
-    input:
-        encodings=every_subject(
-            "results/encoding/{{model}}/{subject}_space-fsaverage.nc"
-        ),
-        # As for searchlights: no map as long as captions and objects do not fit together.
-        sentinel=rules.check_sentinel.output.sentinel,
-    output:
-        maps=f"results/maps/{ENCODING}{{model}}/subjects_space-fsaverage.nc",
-        gifti=[
-            f"results/maps/{ENCODING}{{model}}/{hemisphere}.subjects_space-fsaverage.func.gii"
-            for hemisphere in layout.HEMISPHERES
-        ],
-    log:
-        "logs/collect_encoding/{model}.log",
-    benchmark:
-        "benchmarks/collect_encoding/{model}.tsv"
-    group:
-        GROUP_OF["collect_encoding"]
-    conda:
-        "../../envs/analysis.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory_of("collect_encoding"),
-        runtime=minutes_of("collect_encoding"),
-        disk_mb=surface_maps_disk_mb(len(STUDY.subject_names)),
-    params:
-        subjects=STUDY.subject_names,
-        code=script_digest("collect_encoding.py"),
-        provenance="results/provenance",
-    message:
-        "Encoding maps of model {wildcards.model}"
-    script:
-        "../../scripts/collect_encoding.py"
 
 
 rule compute_group_map:

@@ -466,6 +466,7 @@ rule tables:
         in_roi_space(rules.tabulate_permutations.output.table),
         in_roi_space(rules.compare_models.output.table) if STUDY.comparisons else [],
         RELEASED_STATISTICS,
+        "results/tables/encoding.tsv" if STUDY.encoding_models else [],
         (
             in_roi_space(rules.tabulate_all_pairs.output.table)
             if STUDY.config["pairs"] == "all"

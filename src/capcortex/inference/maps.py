@@ -5,11 +5,15 @@ t-tests. Sign flips with the maximum statistic bound the chance of any false ver
 They are never combined: p-values of `sign_flip_p` are corrected already, and with eight subjects none is below 2 / 2^8.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from capcortex.arrays import open_array
 from capcortex.inference.tests import (
     ROUNDING,
     TOO_FEW,
@@ -108,3 +112,23 @@ def paired_difference(left: xr.DataArray, right: xr.DataArray) -> xr.DataArray:
         raise ValueError(f"maps of {left.sizes['vertex']} and of {right.sizes['vertex']} vertices cannot be paired")
     with xr.set_options(arithmetic_join="exact"):
         return (left - right.sel(subject=names[0])).transpose("subject", "vertex")
+
+
+def read_subject_maps(paths: Sequence[str | Path]) -> xr.DataArray:
+    """Read the maps of all subjects, the one variable of a file, or the `paired_difference` of two files.
+
+    Returns
+    -------
+    DataArray (subject, vertex)
+
+    Raises
+    ------
+    ValueError
+        If a file is damaged, or two files cannot be paired.
+    """
+    loaded = []
+    for path in paths:
+        with open_array(path, variables=["subject"]) as file:
+            (name,) = file.data_vars
+            loaded.append(file[name].load())
+    return loaded[0] if len(loaded) == 1 else paired_difference(*loaded)

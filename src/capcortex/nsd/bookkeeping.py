@@ -3,7 +3,7 @@
 What must hold in any NSD-shaped dataset (the miniature, a local copy) is checked on every run, before a subject's betas are read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -328,3 +328,8 @@ def seen_three_times_by_all(trials: pd.DataFrame) -> Ids:
     for images in per_subject[1:]:
         common = np.intersect1d(common, images)
     return common
+
+
+def read_shared_images(trials: Sequence[str | Path]) -> Ids:
+    """Read which images all subjects saw three times, ascending, from their tables of trials."""
+    return seen_three_times_by_all(pd.concat([read_table(path, columns=TRIAL_COLUMNS) for path in trials]))

@@ -206,6 +206,7 @@ def _surface_truth(subject: _Subject, vertices: Units, streams: Atlas) -> xr.Dat
             "region": ("vertex", np.concatenate([streams.labels[h] for h in HEMISPHERES]).astype(np.int32)),
             "native_index": ("vertex", index.astype(np.int32)),
             "valid": ("vertex", ~vertices.missing[index]),
+            "prefers": ("vertex", vertices.prefers[index].astype(np.int32)),
         }
     )
 
@@ -329,7 +330,9 @@ def write_subject(
 
     region = planted_regions(common["streams"], own["streams"], natives, truth)
     gaps = subject in (min(sessions), max(sessions))
-    vertices = draw_vertices(region, natives, latents, truth, subject=subject, seed=seed, has_missing=gaps)
+    vertices = draw_vertices(
+        region, natives, common["streams"], latents, truth, subject=subject, seed=seed, has_missing=gaps
+    )
     voxels = draw_voxels(vertices, target.volume, truth, subject=subject, seed=seed)
     _write_truth(truth_folder / f"{subject}_surface.nc", _surface_truth(target, vertices, common["streams"]), latents)
     _write_truth(truth_folder / f"{subject}_volume.nc", _volume_truth(target, voxels), latents)

@@ -1,0 +1,67 @@
+"""The figure of encoding and agreement draws vertices of regions at their values, and regions with their subjects."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_figures import faults_of_texts, panel, texts
+
+from capcortex.figures.encoding import NUMBERS, QUANTITIES, draw_encoding, plotted_numbers
+from capcortex.inference.intervals import mean_interval
+
+SUBJECTS = ["subj01", "subj02", "subj03"]
+REGIONS = {"early": np.array([0, 1]), "ventral": np.array([2, 3, 4])}
+
+
+@pytest.fixture
+def numbers():
+    random = np.random.default_rng(1)
+    r, agreement = random.uniform(-0.1, 0.6, (2, len(SUBJECTS), 6))
+    r[0, 2], r[:, 3], agreement[:, 4] = np.nan, np.nan, np.nan
+    rows = [
+        {"roi": roi, "subject": subject, **{name: random.uniform(0, 0.6) for name in QUANTITIES}}
+        for subject in SUBJECTS
+        for roi in REGIONS
+    ]
+    table = pd.DataFrame(rows)
+    table.loc[table["roi"] == "early", "noise_ceiling"] = np.nan
+    return r, agreement, table, plotted_numbers(r, agreement, REGIONS, table, 0.95)
+
+
+def test_vertices_are_means_over_subjects_that_have_a_value(numbers):
+    r, agreement, _, found = numbers
+    assert list(found.columns) == NUMBERS
+    vertices = found[found["mark"] == "vertex"]
+    # Vertex 3 has no r, vertex 4 no agreement, vertex 5 is in no region.
+    assert sorted(vertices["vertex"].unique()) == [0, 1, 2]
+    at_two = vertices[vertices["vertex"] == 2].set_index("quantity")["value"]
+    assert at_two["r"] == pytest.approx(r[1:, 2].mean())
+    assert at_two["agreement"] == pytest.approx(agreement[:, 2].mean())
+
+
+def test_regions_have_intervals_and_what_is_missing_is_left_out(numbers):
+    _, _, table, found = numbers
+    means = found[found["mark"] == "mean"].set_index(["roi", "quantity"])
+    assert ("early", "noise_ceiling") not in means.index
+    values = table.loc[table["roi"] == "ventral", "r"]
+    assert tuple(means.loc[("ventral", "r"), ["value", "low", "high"]]) == pytest.approx(tuple(mean_interval(values)))
+    assert (found["mark"] == "subject").sum() == 3 * (2 + 3)
+
+
+@pytest.mark.parametrize("source", ["miniature", "local"])
+def test_the_figure_draws_them(numbers, source):
+    *_, found = numbers
+    figure = draw_encoding(found, title="Encoding: Captions", source=source)
+    dots = panel(figure, "vertices").collections[0].get_offsets()
+    wide = found[found["mark"] == "vertex"].pivot_table(index="vertex", columns="quantity", values="value")
+    expected = wide[["agreement", "r"]].to_numpy()
+    np.testing.assert_allclose(np.sort(dots, axis=0), np.sort(expected, axis=0))
+    assert panel(figure, "vertices").get_xlim() == panel(figure, "vertices").get_ylim()
+    assert faults_of_texts(figure) == []
+    assert any("made-up" in text.get_text() for text in texts(figure)) == (source == "miniature")
+
+
+def test_one_subject_and_no_vertex_make_a_figure():
+    table = pd.DataFrame([{"roi": "early", "subject": "subj01", "r": 0.1, "agreement": np.nan, "noise_ceiling": 0.5}])
+    nothing = np.full((1, 6), np.nan)
+    found = plotted_numbers(nothing, nothing, REGIONS, table, 0.95)
+    draw_encoding(found, title="Encoding: Captions", source="local")
