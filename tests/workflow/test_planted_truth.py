@@ -12,7 +12,7 @@ import pytest
 import yaml
 from asking import copy_without_messages, jobs_of, require_fitting_memory
 from comparing import require_sampling_error
-from running import run_snakemake
+from running import ROOT, run_snakemake
 
 from capcortex.tables import read_table
 
@@ -44,6 +44,24 @@ def check_all_ok(folder: Path, overlay: dict, n_rows: int) -> None:
 def test_the_truth_is_found_on_the_first_ten_seeds(seed: int, tmp_path: Path) -> None:
     """None of them was chosen."""
     check_all_ok(tmp_path, {"seed": seed, "miniature": {"seed": seed}}, n_rows=49)
+
+
+@pytest.mark.slow
+def test_an_effect_that_is_not_planted_is_missed_in_its_rows_and_in_no_other(tmp_path: Path) -> None:
+    """Nothing is planted in lateral: rows that expect something there fail, all others come out."""
+    truth = yaml.safe_load((ROOT / "config/truth.yaml").read_text())
+    del truth["regions"]["lateral"]
+    truth["preferences"]["regions"].remove("lateral")
+    (tmp_path / "truth.yaml").write_text(yaml.safe_dump(truth))
+    (tmp_path / "overlay.yaml").write_text(yaml.safe_dump({"miniature": {"truth": str(tmp_path / "truth.yaml")}}))
+    done = run_snakemake(tmp_path, "--", "results/check.tsv", config=tmp_path / "overlay.yaml")
+    assert done.returncode == 0, done.stderr[-3000:]
+    check = read_table(tmp_path / "results/check.tsv", columns=["check", "roi", "kind", "ok", "left_out"])
+    check = check[check["left_out"].isna()]
+    missed = check["ok"] == "NO"
+    expected = (check["roi"] == "lateral") & (check["kind"] == "effect")
+    assert expected.sum() > 5
+    assert check[missed != expected].empty, check[missed != expected].to_string()
 
 
 @pytest.mark.slow

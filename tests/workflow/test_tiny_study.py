@@ -172,6 +172,7 @@ def run_check(
         seed=1,
         made_up_captions=True,
         searchlight=None,
+        encoding={"r": {}, "responses": {}, "features": {}, "sentences": {}, "sentence_model": None},
         checked_rois=["early", "midlateral", "ventral", "lateral"] if checked_rois is None else checked_rois,
         check=str(check),
     )
