@@ -36,7 +36,7 @@ NSD_ROOTS = {"miniature": "resources/nsd", "bucket": "resources/natural-scenes-d
 """Where NSD's tree lies, by config key ``source``: apart, lest made up be taken for fetched. None: where the user says."""
 
 ENCODING = "encoding_"
-"""What the name of an encoding map begins with, before its model; names of models have hyphens only."""
+"""What the name of an encoding map begins with, before its model or its contrast; names of models have hyphens only."""
 
 SENTENCES_OF = "sentences_"
 """What the name of a map of responses predicted for sentences begins with, before their group."""
@@ -92,17 +92,24 @@ class Study:
     def maps(self) -> dict[str, list[str]]:
         """Maps of the cortex by name, with the subjects' maps behind each.
 
-        Searchlight maps of single models, then contrasts of two (first minus second), then encoding maps, then contrasts
-        of what is predicted for two groups of sentences.
+        Searchlight maps of single models, then contrasts of two (first minus second), then the same of encoding, then
+        contrasts of what is predicted for two groups of sentences.
         """
         searchlight = self.config["searchlight"]
         contrasts = {CONTRAST.join(pair): list(pair) for pair in searchlight["contrasts"]}
         encoded = {ENCODING + model: [ENCODING + model] for model in self.encoding_models}
+        pairs = self.config["encoding"]["contrasts"] if encoded else []
+        of_encoding = {ENCODING + CONTRAST.join(pair): [ENCODING + model for model in pair] for pair in pairs}
         predicted = {
             SENTENCES_OF + CONTRAST.join(pair): [SENTENCES_OF + group for group in pair]
             for pair in (self.config["encoding"]["sentence_contrasts"] if self.sentence_groups else [])
         }
-        return {model: [model] for model in searchlight["models"]} | contrasts | encoded | predicted
+        return {model: [model] for model in searchlight["models"]} | contrasts | encoded | of_encoding | predicted
+
+    @property
+    def contrast_maps(self) -> list[str]:
+        """Names of those maps that are contrasts of two models."""
+        return [name for name in self.maps if CONTRAST in name and not name.startswith(SENTENCES_OF)]
 
     @property
     def encoding_models(self) -> list[str]:
@@ -150,11 +157,11 @@ class Study:
 
     def map_label(self, name: str) -> str:
         """Return the name of a map as figures print it."""
-        if name.startswith(ENCODING):
-            return f"Encoding: {self.model_row(name.removeprefix(ENCODING))['label']}"
         if name.startswith(SENTENCES_OF):
             return f"Predicted for sentences: {name.removeprefix(SENTENCES_OF).replace(CONTRAST, ' minus ')}"
-        return " minus ".join(self.model_row(model)["label"] for model in self.maps[name])
+        models = [part.removeprefix(ENCODING) for part in self.maps[name]]
+        labels = " minus ".join(self.model_row(model)["label"] for model in models)
+        return f"Encoding: {labels}" if name.startswith(ENCODING) else labels
 
     def can_be_made(self, model: str) -> bool:
         """Whether a model of the table can be made with this configuration: its own file, if it has one, can be there."""

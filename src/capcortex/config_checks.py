@@ -143,12 +143,13 @@ def find_disagreements(
     config: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], sound: Callable[..., bool]
 ) -> Iterator[Problem]:
     """Find keys that do not go together, among those that are right by themselves."""
-    if sound(("searchlight", "models"), ("searchlight", "contrasts")):
-        mapped = config["searchlight"]["models"]
-        for position, pair in enumerate(config["searchlight"]["contrasts"]):
+    for key in ("searchlight", "encoding"):
+        if not sound((key, "models"), (key, "contrasts")):
+            continue
+        for position, pair in enumerate(config[key]["contrasts"]):
             for member, model in enumerate(pair):
-                for text in find_unknown_name(model, mapped, "searchlight: models"):
-                    place = ("searchlight", "contrasts", position, member)
+                for text in find_unknown_name(model, config[key]["models"], f"{key}: models"):
+                    place = (key, "contrasts", position, member)
                     yield Problem(place, f"{text}; add it there, or leave the contrast out")
     yield from _find_models_without_features(config, tables, sound)
     yield from _find_odd_sentences(config, sound)

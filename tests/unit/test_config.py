@@ -685,6 +685,21 @@ def test_sentences_need_a_model_of_whole_captions(config):
     assert both.sentence_model == "caption"
 
 
+def test_contrasts_of_encoding_are_maps_of_two_encoding_models(config):
+    config["encoding"] |= {"models": ["caption", "random"], "contrasts": [["random", "caption"]]}
+    study = load_study(config, ROOT)
+    name = "encoding_random_minus_caption"
+    assert study.maps[name] == ["encoding_random", "encoding_caption"]
+    assert study.contrast_maps == ["caption_minus_categories", name]
+    labels = [study.model_row(model)["label"] for model in ("random", "caption")]
+    assert study.map_label(name) == f"Encoding: {labels[0]} minus {labels[1]}"
+    # Nothing is predicted in volumes, and so no predictions are contrasted.
+    assert name not in load_study(config | {"roi_space": "func1pt8mm"}, ROOT).maps
+    config["encoding"]["models"] = ["caption"]
+    (line,) = errors_of(config)
+    assert line.startswith("config: encoding: contrasts: item 1: item 1: 'random' is not in encoding: models")
+
+
 def test_all_pairs_are_compared_by_pearsons_r_only(config):
     config["rdm_comparison"] = "rho-a"
     assert load_study(config, ROOT).config["rdm_comparison"] == "rho-a"

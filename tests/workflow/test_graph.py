@@ -182,9 +182,10 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
     table = pd.read_csv(ROOT / config["models_table"], sep="\t", comment="#", index_col="model")
     encoded = set(table.index[table["encoder"].notna()])
     contrasts = yaml.safe_load((ROOT / "config.yaml").read_text())["searchlight"]["contrasts"]
-    encoded_by = yaml.safe_load((ROOT / "config.yaml").read_text())["encoding"]["models"]
-    of_sentences = yaml.safe_load((ROOT / "config.yaml").read_text())["encoding"]["sentence_contrasts"]
-    n_maps = len(mapped) + len(contrasts) + len(encoded_by) + len(of_sentences)
+    encoding = yaml.safe_load((ROOT / "config.yaml").read_text())["encoding"]
+    encoded_by = encoding["models"]
+    n_maps = len(mapped) + len(contrasts) + len(encoded_by) + len(encoding["contrasts"])
+    n_maps += len(encoding["sentence_contrasts"])
     n_hemispheres, n_depths, n_spaces = 2, 3, 2
     facts = pd.read_csv(ROOT / config["acceptance_table"], sep="\t", comment="#")
     with_prf = facts.loc[facts["fact"].str.startswith("prf-visualrois_voxels"), "subject"].nunique()

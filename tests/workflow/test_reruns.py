@@ -117,7 +117,9 @@ CONFIGURATIONS: dict[str, dict[str, object]] = {
     "a model more in `searchlight: models`": {
         "searchlight": {"models": ["caption", "categories"], "contrasts": [["caption", "categories"]]}
     },
-    "a model more in `encoding: models`": {"encoding": {"models": ["caption", "content-vectors"]}},
+    "a model more in `encoding: models`": {
+        "encoding": {"models": ["caption", "content-vectors"], "contrasts": [["caption", "content-vectors"]]}
+    },
     "sentences in `encoding: sentences`": {"encoding": {"sentences": {"people": ["A child."], "places": ["A hill."]}}},
     "`searchlight: radius`": {"searchlight": {"radius": 3}},
     "`searchlight: distance`": {"searchlight": {"distance": "cosine"}},

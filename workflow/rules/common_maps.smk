@@ -92,12 +92,12 @@ SUBJECTS_MAPS = "results/maps/{name}/subjects_space-fsaverage.nc"
 
 
 def maps_of_subjects(wildcards):
-    """Subjects' maps of a model, of the two models or groups of sentences of a contrast, or of an encoding model."""
+    """Subjects' maps of a model, or of the two models or groups of sentences of a contrast, by searchlight or encoding."""
     return expand(SUBJECTS_MAPS, name=STUDY.maps[wildcards.map])
 
 
-def group_map_of(maps, keys):
-    """Files of the figure of the first of some maps, when they are asked for; without any the config keys that say so."""
+def figures_of_maps(kind, maps, keys):
+    """Files of a kind of figure (group-map, subject-maps, encoding-agreement) of some maps or models, when they are asked for; without any the config keys that say so."""
 
     def files(wildcards):
         if not maps:
@@ -105,44 +105,28 @@ def group_map_of(maps, keys):
                 f"the study has no such map: see the config keys {keys}"
             )
         return expand(
-            "results/figures/group-map_{map}.{suffix}",
-            map=maps[:1],
+            "results/figures/{kind}_{map}.{suffix}",
+            kind=kind,
+            map=maps,
             suffix=["pdf", "png", "tsv"],
         )
 
     return files
 
 
-# Without which there is no encoding.
+# What figures of the paper show of the study's maps.
+MAPPED_FIRST = STUDY.config["searchlight"]["models"][:1]
+ENCODED_FIRST = [ENCODING + model for model in STUDY.encoding_models[:1]]
+ENCODED_BY_NAMES = [
+    name for name, maps in STUDY.maps.items() if f"{ENCODING}category-words" in maps
+]
 ENCODING_KEYS = "encoding: models, shared_image_sets and roi_space"
-
-
-def agreement_figure(wildcards):
-    """Files of the figure of encoding and agreement of the first encoding model, when they are asked for."""
-    if not STUDY.encoding_models:
-        raise WorkflowError(
-            f"the study has no encoding: see the config keys {ENCODING_KEYS}"
-        )
-    return expand(
-        "results/figures/encoding-agreement_{model}.{suffix}",
-        model=STUDY.encoding_models[:1],
-        suffix=["pdf", "png", "tsv"],
-    )
-
-
-def sentence_figures(wildcards):
-    """Files of the group maps of all contrasts of sentences, when they are asked for."""
-    maps = [name for name in STUDY.maps if name.startswith(SENTENCES_OF)]
-    if not maps:
-        raise WorkflowError(
-            "the study has no predictions for sentences: see the config keys encoding: sentences, encoding: sentence_contrasts and "
-            f"{ENCODING_KEYS}; one of the encoding models needs the builder sentence"
-        )
-    return expand(
-        "results/figures/group-map_{map}.{suffix}",
-        map=maps,
-        suffix=["pdf", "png", "tsv"],
-    )
+CONTRAST_KEYS = "searchlight: contrasts and encoding: contrasts"
+PREDICTED = [name for name in STUDY.maps if name.startswith(SENTENCES_OF)]
+SENTENCE_KEYS = (
+    f"encoding: sentences, encoding: sentence_contrasts and {ENCODING_KEYS}; one of the encoding models needs the builder "
+    "sentence"
+)
 
 
 def of_every_subject_on_fsaverage(files):
@@ -169,10 +153,17 @@ def outlined_regions():
 
 def map_quantity(wildcards):
     """What a subject's map holds, for the colour bar."""
-    if wildcards.map.startswith(ENCODING):
-        return "r of predicted and measured responses"
     if wildcards.map.startswith(SENTENCES_OF):
         return "difference of predicted responses (sd of a session's trials)"
-    if len(STUDY.maps[wildcards.map]) == 2:
-        return "difference of RDM correlations (Pearson r)"
-    return "RDM correlation (Pearson r)"
+    one, difference = (
+        (
+            "r of predicted and measured responses",
+            "difference of r of predicted and measured responses",
+        )
+        if wildcards.map.startswith(ENCODING)
+        else (
+            "RDM correlation (Pearson r)",
+            "difference of RDM correlations (Pearson r)",
+        )
+    )
+    return difference if wildcards.map in STUDY.contrast_maps else one

@@ -326,16 +326,50 @@ rule figS11:
 rule fig1b:
     """Group map of the first model of the searchlight."""
     input:
-        group_map_of(STUDY.config["searchlight"]["models"], "searchlight: models"),
+        figures_of_maps("group-map", MAPPED_FIRST, "searchlight: models"),
     localrule: True
 
 
 rule fig1c:
     """Group map of the first encoding model."""
     input:
-        group_map_of(
-            [ENCODING + model for model in STUDY.encoding_models],
-            ENCODING_KEYS,
+        figures_of_maps("group-map", ENCODED_FIRST, ENCODING_KEYS),
+    localrule: True
+
+
+rule figS3:
+    """Maps of every subject of the first model of the searchlight."""
+    input:
+        figures_of_maps("subject-maps", MAPPED_FIRST, "searchlight: models"),
+    localrule: True
+
+
+rule figS4:
+    """Maps of every subject of the first encoding model."""
+    input:
+        figures_of_maps("subject-maps", ENCODED_FIRST, ENCODING_KEYS),
+    localrule: True
+
+
+rule contrasts:
+    """Group maps of all contrasts of two models: of searchlights as in Fig. 4c and 4d, and of encoding."""
+    input:
+        figures_of_maps("group-map", STUDY.contrast_maps, CONTRAST_KEYS),
+    localrule: True
+
+
+rule figS6:
+    """Group maps of all contrasts but the first."""
+    input:
+        figures_of_maps("group-map", STUDY.contrast_maps[1:], CONTRAST_KEYS),
+    localrule: True
+
+
+rule figS8:
+    """Encoding by names of objects, and its contrasts with other models."""
+    input:
+        figures_of_maps(
+            "group-map", ENCODED_BY_NAMES, f"{ENCODING_KEYS}, for category-words"
         ),
     localrule: True
 
@@ -343,12 +377,12 @@ rule fig1c:
 rule fig1d:
     """Encoding by the first encoding model beside the agreement of subjects."""
     input:
-        agreement_figure,
+        figures_of_maps("encoding-agreement", STUDY.encoding_models[:1], ENCODING_KEYS),
     localrule: True
 
 
 rule fig2a:
     """Group maps of what encoding predicts for groups of sentences."""
     input:
-        sentence_figures,
+        figures_of_maps("group-map", PREDICTED, SENTENCE_KEYS),
     localrule: True
