@@ -144,13 +144,8 @@ def find_disagreements(
 ) -> Iterator[Problem]:
     """Find keys that do not go together, among those that are right by themselves."""
     for key in ("searchlight", "encoding"):
-        if not sound((key, "models"), (key, "contrasts")):
-            continue
-        for position, pair in enumerate(config[key]["contrasts"]):
-            for member, model in enumerate(pair):
-                for text in find_unknown_name(model, config[key]["models"], f"{key}: models"):
-                    place = (key, "contrasts", position, member)
-                    yield Problem(place, f"{text}; add it there, or leave the contrast out")
+        if sound((key, "models"), (key, "contrasts")):
+            yield from _find_contrasts_without_models(config, key)
     yield from _find_models_without_features(config, tables, sound)
     yield from _find_odd_sentences(config, sound)
     yield from _find_odd_families(config["comparisons"] if sound(("comparisons",)) else {})
@@ -180,6 +175,14 @@ def find_disagreements(
             # The miniature is made for all subjects of the table.
             of_all = tables["subjects_table"].set_index("subject")["sessions"].astype(int)
             yield from _find_impossible_numbers(config, rows.astype(int), of_all, sound)
+
+
+def _find_contrasts_without_models(config: Mapping[str, Any], key: str) -> Iterator[Problem]:
+    for position, pair in enumerate(config[key]["contrasts"]):
+        for member, model in enumerate(pair):
+            for text in find_unknown_name(model, config[key]["models"], f"{key}: models"):
+                place = (key, "contrasts", position, member)
+                yield Problem(place, f"{text}; add it there, or leave the contrast out")
 
 
 def _find_models_without_features(

@@ -42,6 +42,8 @@ GROUPS = {
         "plot_model_comparisons",
         "plot_rdms",
         "plot_captions",
+        "plot_caption_statistics",
+        "plot_caption_tsne",
         "plot_data_quality",
     ),
     "maps": (
@@ -88,6 +90,9 @@ JOB_SECONDS = 2.0
 
 FIGURE_SECONDS = 4.0
 """A table or a figure: the tests' study took 0.4 to 4.2 s."""
+
+LAYOUT_SECONDS = 10.0
+"""t-SNE of 2,000 images, the most that are laid out: 1,775 took 7 s on one core."""
 
 SURFACE_VALUE_SECONDS = 15.5e-9
 """A vertex of fsaverage in a trial: 3.8 s for 327,684 vertices and 750 trials from native surfaces, 3.4 s from mgh."""

@@ -253,6 +253,13 @@ def _of_figures(study: Study) -> dict[str, Demand]:
         "plot_model_comparisons": Demand(costs.figure_memory_mb(n_scores(study) / 3000)),
         "plot_rdms": Demand(costs.figure_memory_mb(n_panels * costs.rdms_mb(1, size))),
         "plot_captions": Demand(costs.figure_memory_mb(costs.features_mb(n_text_images(study)))),
+        "plot_caption_statistics": Demand(
+            costs.figure_memory_mb(costs.features_mb(n_text_images(study)) + costs.captions_mb(n_text_images(study)))
+        ),
+        "plot_caption_tsne": Demand(
+            costs.figure_memory_mb(costs.features_mb(n_text_images(study))),
+            costs.FIGURE_SECONDS + costs.LAYOUT_SECONDS,
+        ),
         "plot_data_quality": Demand(costs.figure_memory_mb(0)),
     }
 

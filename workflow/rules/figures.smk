@@ -288,6 +288,8 @@ rule figures:
         rules.plot_model_comparisons.output if STUDY.comparisons else [],
         rules.plot_rdms.output,
         rules.plot_captions.output,
+        rules.plot_caption_statistics.output,
+        rules.plot_caption_tsne.output,
         rules.plot_data_quality.output,
         expand(rules.plot_group_map.output, map=STUDY.maps),
         expand(rules.plot_subject_maps.output, map=STUDY.maps),

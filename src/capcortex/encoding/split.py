@@ -75,8 +75,8 @@ def open_split(betas: str, features: str, shared: Ids, *, subject: str) -> Itera
         if training.size <= N_FOLDS or test.size < LEAST_TEST_IMAGES:
             raise ValueError(
                 f"{subject}: {training.size} images to train on and {test.size} that all subjects saw three times, expected "
-                f"more than {N_FOLDS} and at least {LEAST_TEST_IMAGES}; use more sessions, or write encoding: {{models: []}} "
-                "into the config"
+                f"more than {N_FOLDS} and at least {LEAST_TEST_IMAGES}; use more sessions, or write "
+                "encoding: {models: [], contrasts: []} into the config"
             )
         values = of_model.to_numpy()[positions(ids, of_model["id73k"].to_numpy(), what=features)]
         yield Split(ids[training], ids[test], values[training], values[test], file["betas"])
