@@ -37,6 +37,7 @@ include: "workflow/rules/maps.smk"
 include: "workflow/rules/supplement.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/check.smk"
+include: "workflow/rules/scorecard.smk"
 include: "workflow/rules/calibration.smk"
 
 
@@ -93,4 +94,5 @@ rule all:
         rules.tables.input,
         rules.figures.input,
         rules.checks.input,
+        rules.scorecard.input,
     localrule: True

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from capcortex.claims import CLAIM_COLUMNS, claim_mistakes
 from capcortex.config_files import KeyPath
 from capcortex.config_schema import Problem, find_unknown_name
 from capcortex.fetch.sources import SOURCE_COLUMNS, source_mistakes
@@ -35,6 +36,7 @@ TABLES = {
     "encoders_table": ENCODER_COLUMNS,
     "atlases_table": ATLAS_COLUMNS,
     "figures_table": FIGURE_COLUMNS,
+    "claims_table": CLAIM_COLUMNS,
     "acceptance_table": FACT_COLUMNS,
     "datasets_table": SOURCE_COLUMNS,
 }
@@ -67,7 +69,7 @@ def read_tables(
         if not sound((key,)) or config[key] is None:
             continue
         try:
-            text = [column for column in columns if column in ("md5", "expected")]
+            text = [column for column in columns if column in ("md5", "expected", "value", "tolerance")]
             table = read_table(root / config[key], columns=columns, text=text)
         except FileNotFoundError:
             problems.append(Problem((key,), f"no such file: {root / config[key]}"))
@@ -499,6 +501,7 @@ MISTAKES = {
     "encoders_table": lambda encoders, table: name_mistakes(encoders[ENCODER_COLUMNS], table),
     "atlases_table": atlas_mistakes,
     "figures_table": figure_mistakes,
+    "claims_table": claim_mistakes,
     "acceptance_table": fact_mistakes,
     "datasets_table": source_mistakes,
 }

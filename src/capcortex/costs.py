@@ -55,6 +55,10 @@ GROUPS = {
         "compute_group_map",
         "plot_group_map",
         "plot_subject_maps",
+        # What takes maps and tables together: no table waits for these.
+        "check_truth",
+        "score_claims",
+        "plot_scorecard",
     ),
     "calibration": ("tabulate_calibration", "plot_calibration"),
 }

@@ -261,6 +261,12 @@ def _of_figures(study: Study) -> dict[str, Demand]:
             costs.FIGURE_SECONDS + costs.LAYOUT_SECONDS,
         ),
         "plot_data_quality": Demand(costs.figure_memory_mb(0)),
+        "score_claims": Demand(
+            costs.table_memory_mb(n_scores(study))
+            + 3 * 8 * n_vertices(study) // 2**20
+            + int(4 * costs.rdms_mb(n_image_sets(study), size))
+        ),
+        "plot_scorecard": Demand(costs.figure_memory_mb(0)),
     }
 
 

@@ -525,6 +525,7 @@ def test_whole_numbers_may_be_written_as_decimals(config, folder):
         "encoders_table",
         "atlases_table",
         "figures_table",
+        "claims_table",
         "acceptance_table",
         "datasets_table",
         "miniature: truth",

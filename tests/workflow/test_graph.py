@@ -255,6 +255,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
     once += ["plot_model_comparisons", "plot_rdms", "plot_captions", "plot_data_quality"]
     once += ["estimate_agreement", "tabulate_encoding", "embed_sentences", "predict_sentences"]
     once += ["plot_caption_statistics", "plot_caption_tsne"]
+    once += ["score_claims", "plot_scorecard"]
     assert jobs_left(done.stdout + done.stderr) == expected | dict.fromkeys(once, 1)
 
 

@@ -73,6 +73,8 @@ if STUDY.config["source"] == "miniature":
             "logs/check_truth/check_truth.log",
         benchmark:
             "benchmarks/check_truth/check_truth.tsv"
+        group:
+            GROUP_OF["check_truth"]
         conda:
             "../../envs/analysis.yaml"
         threads: 1
