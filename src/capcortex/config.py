@@ -4,11 +4,12 @@ What shapes the graph (subjects, sessions, image sets, models) is here before an
 planned offline. ``python -m capcortex.config [overlay ...]``, in the study's folder, checks a config and says what it means.
 """
 
+import math
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
@@ -49,6 +50,34 @@ RENAMED = {
     ("incomplete_vertices",): Renamed(("incomplete_data",), "0.1.0", "it holds for voxels too; its values are the same")
 }
 """Keys of older versions: a config that has one is told the new key."""
+
+
+class Multiverse(NamedTuple):
+    """What the multiverse is made of.
+
+    Attributes
+    ----------
+    models
+        A model, and the one that it is compared with.
+    rois
+        Names of regions of each atlas, as in config key ``rois``.
+    axes
+        Levels of each axis of `capcortex.rsa.multiverse.AXES`, the study's own first.
+    """
+
+    models: list[str]
+    rois: dict[str, list[str]]
+    axes: dict[str, list[Any]]
+
+    @property
+    def n_universes(self) -> int:
+        """Number of combinations of levels."""
+        return math.prod(map(len, self.axes.values()))
+
+    @property
+    def n_rois(self) -> int:
+        """Number of regions."""
+        return sum(map(len, self.rois.values()))
 
 
 @dataclass(frozen=True)
@@ -130,6 +159,39 @@ class Study:
         """Sentences that responses are predicted for, by group; none without a model that can."""
         groups = self.config["encoding"]["sentences"]
         return {} if self.sentence_model is None else {name: list(group) for name, group in groups.items()}
+
+    @property
+    def multiverse(self) -> "Multiverse | None":
+        """Models, regions and levels of the multiverse; None where its models or all of its regions are not in use.
+
+        Nor is there one with crossnobis, whose distances are of single responses.
+        """
+        keys = self.config["multiverse"]
+        rois = {
+            atlas: [name for name in names if name in keys["regions"]] for atlas, names in self.config["rois"].items()
+        }
+        rois = {atlas: names for atlas, names in rois.items() if names}
+        possible = len(keys["models"]) == 2 and set(keys["models"]) <= set(self.model_names) and rois
+        if not possible or self.config["brain_distance"] == "crossnobis":
+            return None
+        own = {
+            "draw": 1,
+            "space": self.config["roi_space"],
+            "distance": self.config["brain_distance"],
+            "least_ncsnr": self.config["least_ncsnr"],
+            "within": None,
+            "measure": self.config["rdm_comparison"],
+        }
+        further = {
+            "draw": range(2, 2 + keys["draws"]),
+            "space": [space for space in keys["spaces"] if space in self.spaces],
+            "distance": keys["distances"],
+            "least_ncsnr": keys["least_ncsnr"],
+            "within": keys["within"],
+            "measure": keys["rdm_comparisons"],
+        }
+        axes = {axis: list(dict.fromkeys([level, *further[axis]])) for axis, level in own.items()}
+        return Multiverse(list(keys["models"]), rois, axes)
 
     @property
     def spaces(self) -> list[str]:
@@ -373,12 +435,20 @@ def describe(study: Study) -> str:
         + (f"; left out, because a model is not in models: {left_out}" if left_out else "")
         + released,
         "maps": (", ".join(study.maps) or "none") + radius,
+        "multiverse": _describe_multiverse(study.multiverse),
     }
     if config["source"] == "bucket" and not config["bucket"]["nsd_terms_accepted"]:
         lines["terms"] = TERMS_NOT_ACCEPTED
     caution = caution_about_repeats(config["brain_distance"], config["betas_version"])
     lines |= {"caution": caution} if caution else {}
     return "\n".join(f"{name + ':':<13}{text}" for name, text in lines.items())
+
+
+def _describe_multiverse(multiverse: Multiverse | None) -> str:
+    if multiverse is None:
+        return "none"
+    axes = [f"{axis} {len(levels)}" for axis, levels in multiverse.axes.items()]
+    return f"{multiverse.n_universes} universes ({', '.join(axes)})"
 
 
 def main(overlays: Sequence[str]) -> int:

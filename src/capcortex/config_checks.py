@@ -93,6 +93,8 @@ def find_unknown_names(config: Mapping[str, Any], tables: Mapping[str, pd.DataFr
         (("models",), "models_table", "model"),
         (("searchlight", "models"), "models_table", "model"),
         (("encoding", "models"), "models_table", "model"),
+        (("multiverse", "models"), "models_table", "model"),
+        (("multiverse", "within"), "atlases_table", "atlas"),
         (("encoder",), "encoders_table", "encoder"),
         (("rois",), "atlases_table", "atlas"),
     ):
@@ -150,6 +152,7 @@ def find_disagreements(
             yield from _find_contrasts_without_models(config, key)
     yield from _find_models_without_features(config, tables, sound)
     yield from _find_odd_sentences(config, sound)
+    yield from _find_odd_multiverse(config, tables, sound)
     yield from _find_odd_families(config["comparisons"] if sound(("comparisons",)) else {})
     yield from _find_measure_that_all_pairs_lack(config, sound)
     yield from _find_obstacles_to_released_statistics(config, sound)
@@ -310,6 +313,31 @@ def _find_regions_without_file(config: Mapping[str, Any], atlases: pd.DataFrame)
             f"{config['atlases_table']}: atlas {atlas!r} has no file in the column {column}, "
             f"which roi_space: {config['roi_space']} needs",
         )
+
+
+def _find_odd_multiverse(
+    config: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], sound: Callable[..., bool]
+) -> Iterator[Problem]:
+    """Find a model without the one that it is compared with, and own atlases without labels in a space that needs them."""
+    if sound(("multiverse", "models")) and len(config["multiverse"]["models"]) == 1:
+        yield Problem(
+            ("multiverse", "models"),
+            f"found {config['multiverse']['models'][0]!r} alone, expected a model and the one that it is compared with, or none",
+        )
+    if not sound(("rois",), ("multiverse",), ("atlases_table",)) or "atlases_table" not in tables:
+        return
+    keys, atlases = config["multiverse"], tables["atlases_table"]
+    used = {atlas for atlas, names in config["rois"].items() if set(names) & set(keys["regions"])}
+    used |= set(keys["within"]) - {None}
+    for position, space in enumerate(keys["spaces"]):
+        column = "volume" if space == "func1pt8mm" else "surface"
+        lacking = atlases["atlas"].isin(used) & atlases["names"].notna() & atlases[column].isna()
+        for atlas in atlases.loc[lacking, "atlas"]:
+            yield Problem(
+                ("multiverse", "spaces", position),
+                f"{config['atlases_table']}: atlas {atlas!r} has no file in the column {column}, which {space} needs: "
+                "leave the space out, or the atlas (multiverse: regions and within)",
+            )
 
 
 def _find_impossible_numbers(

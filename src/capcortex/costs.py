@@ -38,6 +38,7 @@ GROUPS = {
         "compare_models",
         "tabulate_released_statistics",
         "tabulate_encoding",
+        "tabulate_multiverse",
         "plot_roi_rsa",
         "plot_model_comparisons",
         "plot_rdms",
@@ -45,6 +46,7 @@ GROUPS = {
         "plot_caption_statistics",
         "plot_caption_tsne",
         "plot_data_quality",
+        "plot_multiverse",
     ),
     "maps": (
         "average_searchlight",
@@ -116,6 +118,9 @@ PAIR_SECONDS = 0.29e-9
 CROSSNOBIS_SECONDS = 5.0
 """An image set in a region: half of what the rule asks for; not measured at full size."""
 
+UNIVERSE_PAIR_SECONDS = 0.6e-9
+"""A unit of a pair of images in a universe, whose patterns are chosen first; euclidean distances take twice as long as others."""
+
 ALL_PAIRS_SECONDS = 25e-12
 """A unit or feature of a pair of images when all pairs of a subject are compared (docs/speed.md)."""
 
@@ -173,6 +178,11 @@ def extraction_block(session: int, n_sessions: int) -> int:
 def comparison_seconds(measure: str, image_set_size: int) -> float:
     """Seconds for one comparison of two RDMs among many resampled ones; measured at 100 images, the slowest case."""
     return {"pearson": 2e-5, "tau-a": 6e-3}.get(measure, 2e-3) * (image_set_size / 100) ** 2
+
+
+def universe_comparison_seconds(measure: str, image_set_size: int) -> float:
+    """Seconds for one comparison of two RDMs by itself, in which both are ranked or whitened anew."""
+    return {"pearson": 0.3e-3, "tau-a": 8e-3}.get(measure, 2e-3) * (image_set_size / 100) ** 2
 
 
 def sphere_seconds(radius: float, n_images: int) -> float:
@@ -338,3 +348,12 @@ def roi_rdm_memory_mb(
         n_units = averages_bytes // (4 * n_images) // 4
         single = crossnobis_memory_mb(n_images, n_units, image_set_size)
     return 200 + max(int(0.5 * averages_bytes / 2**20) + block, single)
+
+
+def universes_memory_mb(averages_bytes: int, features_mb: float, *, n_images: int, models_mb: float) -> int:
+    """Memory of `compute_universes`: a model's features with a copy, or the largest region; and RDMs of the models.
+
+    The region is taken as a quarter of all units: its averages, once more those that a universe keeps, a block for all images.
+    """
+    region = 0.5 * averages_bytes / 2**20 + n_images * UNIT_BLOCK * 8 // 2**20
+    return 200 + int(max(region, 1.5 * features_mb) + models_mb)

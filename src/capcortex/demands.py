@@ -183,6 +183,7 @@ def _of_regions(study: Study) -> dict[str, Demand]:
         "tabulate_permutations": Demand(costs.table_memory_mb(n_models * n_of_subjects)),
         "compare_models": table,
         "tabulate_released_statistics": table,
+        "tabulate_multiverse": Demand(costs.table_memory_mb(n_universe_rows(study))),
     }
 
 
@@ -192,6 +193,35 @@ def n_scores(study: Study) -> int:
     # A shared set is each subject's.
     n_sets = int(study.subjects["image_sets"].sum())
     return n_of_models * (n_sets + len(study.subject_names) * (study.config["shared_image_sets"] + 1))
+
+
+def n_universe_rows(study: Study) -> int:
+    """Rows of all tables of universes: two models and their difference for every subject, region and universe."""
+    multiverse = study.multiverse
+    return 3 * len(study.subject_names) * multiverse.n_rois * multiverse.n_universes if multiverse else 0
+
+
+def universes_seconds(study: Study, subject: str, n_units: int) -> float:
+    """Seconds of the job of a subject and space, beside reading: RDMs of the regions, and their comparison with two models.
+
+    Parameters
+    ----------
+    study
+        A study with a multiverse.
+    subject
+        Name.
+    n_units
+        Vertices or voxels of the space, of which the regions of an atlas together have at most all.
+    """
+    multiverse, size = study.multiverse, study.config["image_set_size"]
+    if multiverse is None:
+        return 0.0
+    levels = {axis: len(of_axis) for axis, of_axis in multiverse.axes.items()}
+    n_rdms = math.prod(levels[axis] for axis in ("draw", "distance", "least_ncsnr", "within"))
+    n_rdms *= study.subject_row(subject)["image_sets"]
+    rdms = n_rdms * n_pairs(size) * len(multiverse.rois) * n_units * costs.UNIVERSE_PAIR_SECONDS
+    of_measures = sum(costs.universe_comparison_seconds(measure, size) for measure in multiverse.axes["measure"])
+    return rdms + n_rdms * multiverse.n_rois * len(multiverse.models) * of_measures
 
 
 def n_ceilings(study: Study) -> int:
@@ -267,6 +297,7 @@ def _of_figures(study: Study) -> dict[str, Demand]:
             + int(4 * costs.rdms_mb(n_image_sets(study), size))
         ),
         "plot_scorecard": Demand(costs.figure_memory_mb(0)),
+        "plot_multiverse": Demand(costs.figure_memory_mb(n_universe_rows(study) / 3000)),
     }
 
 

@@ -29,6 +29,7 @@ from capcortex.demands import (
     n_text_images,
     n_vertices,
     roi_rdm_bytes,
+    universes_seconds,
 )
 from capcortex.fetch.sources import Sources, read_sources
 from capcortex.files import MADE_IN
@@ -368,6 +369,9 @@ def costs_of(study: Study, subjects: Sequence[Sizes]) -> dict[str, Cost]:
         )
     add("average_repeats", (_averaging(study, each, space) for each in subjects for space in spaces))
     add("compute_roi_rdm", (_roi_rdms(study, each) for each in subjects))
+    if study.multiverse:
+        levels = study.multiverse.axes["space"]
+        add("compute_universes", (_universes(study, each, space) for each in subjects for space in levels))
     if config["pairs"] == "all":
         add("compare_all_pairs", (_all_pairs(study, each) for each in subjects))
     if study.config["searchlight"]["models"]:
@@ -438,6 +442,23 @@ def _roi_rdms(study: Study, subject: Sizes) -> tuple[int, float]:
     if config["brain_distance"] == "crossnobis":
         seconds += costs.CROSSNOBIS_SECONDS * n_sets * n_rois(study)
     return memory, seconds
+
+
+def _universes(study: Study, subject: Sizes, space: str) -> tuple[int, float]:
+    multiverse = study.multiverse
+    if multiverse is None:
+        return 0, 0.0
+    dim, n_units = "vertex" if space == "fsaverage" else "voxel", subject.n_units(space)
+    averages = sizes.averages_bytes(subject.n_images, n_units, dim)
+    n_sets = len(multiverse.axes["draw"]) * subject.image_sets
+    memory = costs.universes_memory_mb(
+        averages,
+        costs.features_mb(n_text_images(study)),
+        n_images=subject.n_trials // REPEATS,
+        models_mb=len(multiverse.models) * costs.rdms_mb(n_sets, study.config["image_set_size"]),
+    )
+    seconds = multiverse.n_rois * averages / costs.REGION_BYTES_PER_SECOND
+    return memory, seconds + universes_seconds(study, subject.subject, n_units)
 
 
 def _all_pairs(study: Study, subject: Sizes) -> tuple[int, float]:

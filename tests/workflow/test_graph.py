@@ -200,6 +200,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "inflated surface and its curvature": 2 * n_hemispheres,
         "responses": n_subjects,
         "brain mask, valid voxels, nsdgeneral": 3 * n_subjects,
+        "labels of streams in the volume, for the multiverse": n_subjects,
         "visual areas in the volume, which the acceptance table counts": with_prf,
         "ncsnr in the volume and on both hemispheres": (1 + n_hemispheres) * n_subjects,
         "from the volume to each depth, and from native surfaces to fsaverage": (n_depths + 1)
@@ -225,6 +226,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "compare_roi_rdms": n_models,
         "permute_images": n_models,
         "score_searchlight": sum(-(-sets // costs.SETS_PER_JOB) for sets in subjects["image_sets"]),
+        "compute_universes": n_subjects * n_spaces,
         "fit_encoding": n_subjects * len(encoded_by),
         "collect_encoding": len(encoded_by),
         "plot_encoding_agreement": len(encoded_by),
@@ -252,6 +254,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "tabulate_permutations",
         "tabulate_data_quality",
     ]
+    once += ["tabulate_multiverse", "plot_multiverse"]
     once += ["plot_model_comparisons", "plot_rdms", "plot_captions", "plot_data_quality"]
     once += ["estimate_agreement", "tabulate_encoding", "embed_sentences", "predict_sentences"]
     once += ["plot_caption_statistics", "plot_caption_tsne"]

@@ -121,6 +121,7 @@ CONFIGURATIONS: dict[str, dict[str, object]] = {
         "encoding": {"models": ["caption", "content-vectors"], "contrasts": [["caption", "content-vectors"]]}
     },
     "sentences in `encoding: sentences`": {"encoding": {"sentences": {"people": ["A child."], "places": ["A hill."]}}},
+    "`multiverse: distances`": {"multiverse": {"distances": ["euclidean"]}},
     "`searchlight: radius`": {"searchlight": {"radius": 3}},
     "`searchlight: distance`": {"searchlight": {"distance": "cosine"}},
     "`projection`": {"projection": "nsdcode"},

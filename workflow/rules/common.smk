@@ -36,6 +36,7 @@ from capcortex.costs import (
     figure_memory_mb,
     rdms_mb,
     roi_rdm_memory_mb,
+    universes_memory_mb,
 )
 from capcortex.demands import (
     demands_of,
@@ -45,8 +46,10 @@ from capcortex.demands import (
     n_rois,
     n_scores,
     n_text_images,
+    n_universe_rows,
     n_vertices,
     own_file_mb,
+    universes_seconds,
 )
 from capcortex.digests import code_digest
 from capcortex.fetch.sources import TERMS_NOT_ACCEPTED, read_sources
@@ -76,6 +79,7 @@ from capcortex.orphans import (
     running_snakemakes,
 )
 from capcortex.rsa.all_pairs import all_pairs_memory_mb
+from capcortex.rsa.multiverse import level_name
 from capcortex.rsa.rdm import n_pairs
 from capcortex.rsa.searchlight import searchlight_memory_mb
 from capcortex.scorecard import pairs_of_claims

@@ -291,6 +291,7 @@ rule figures:
         rules.plot_caption_statistics.output,
         rules.plot_caption_tsne.output,
         rules.plot_data_quality.output,
+        rules.plot_multiverse.output if MULTIVERSE else [],
         expand(rules.plot_group_map.output, map=STUDY.maps),
         expand(rules.plot_subject_maps.output, map=STUDY.maps),
         expand(rules.plot_encoding_agreement.output, model=STUDY.encoding_models),

@@ -472,4 +472,5 @@ rule tables:
             if STUDY.config["pairs"] == "all"
             else []
         ),
+        ["results/tables/multiverse.tsv"] if STUDY.multiverse else [],
     localrule: True

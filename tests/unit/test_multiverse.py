@@ -1,0 +1,325 @@
+"""The multiverse: scores against an independent computation, sums of squares in closed form, and what a config makes of it."""
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import stats
+from scipy.spatial.distance import pdist
+
+from capcortex.config import load_study
+from capcortex.config_files import ConfigError, merge_layers, read_layers
+from capcortex.figures.multiverse import draw_multiverse, plotted_numbers
+from capcortex.inference.multiverse import tabulate_axes, tabulate_multiverse
+from capcortex.rsa.multiverse import AXES, Draw, score_universes, select_units
+from capcortex.rsa.rdm import rdms_of_sets
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config.yaml"
+OWN = {
+    "draw": "1",
+    "space": "fsaverage",
+    "distance": "correlation",
+    "least_ncsnr": "none",
+    "within": "none",
+    "measure": "pearson",
+}
+
+
+# Of one subject
+
+
+def draw_of(ids: np.ndarray, features: dict[str, np.ndarray], sets: np.ndarray) -> Draw:
+    labels = [f"set {number}" for number in range(len(sets))]
+    models = {
+        name: rdms_of_sets(
+            xr.DataArray(values, dims=("id73k", "feature"), coords={"id73k": ids}), sets, labels, "euclidean", what=name
+        )
+        for name, values in features.items()
+    }
+    return Draw(sets, labels, models)
+
+
+@pytest.fixture
+def subject(rng: np.random.Generator) -> dict:
+    ids = np.arange(101, 131)
+    betas = rng.standard_normal((30, 12))
+    features = {"a": betas[:, :3] + rng.standard_normal((30, 3)), "b": rng.standard_normal((30, 3))}
+    sets = {number: np.sort(rng.permutation(ids)[:24].reshape(3, 8), axis=1) for number in (1, 2)}
+    patterns = xr.DataArray(betas, dims=("id73k", "vertex"), coords={"id73k": ids, "vertex": np.arange(12)})
+    draws = {number: draw_of(ids, features, of_draw) for number, of_draw in sets.items()}
+    return {"ids": ids, "betas": betas, "features": features, "sets": sets, "patterns": patterns, "draws": draws}
+
+
+def test_every_universe_is_what_scipy_makes_of_it(subject: dict) -> None:
+    kept = {(None, None): np.ones(12, bool), (0.3, "atlas"): np.arange(12) % 3 > 0}
+    distances, measures = ["correlation", "cosine", "euclidean"], ["pearson", "spearman"]
+    table = score_universes(subject["patterns"], kept, subject["draws"], distances, measures, what="betas")
+    assert len(table) == 2 * 2 * 3 * 2 * 3
+    compare = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}
+    keyed = table.set_index(["draw", "distance", "least_ncsnr", "within", "measure"])
+    for draw, distance, (least, atlas), measure in product((1, 2), distances, kept, measures):
+        r = {}
+        for name, values in subject["features"].items():
+            r[name] = []
+            for ids in subject["sets"][draw]:
+                rows = ids - 101
+                region = pdist(subject["betas"][rows][:, kept[least, atlas]], distance)
+                r[name].append(compare[measure](region, pdist(values[rows], "euclidean"))[0])
+        at = (str(draw), distance, "none" if least is None else "0.3", atlas or "none", measure)
+        rows = keyed.loc[[at]].set_index(["model", "minus"])
+        expected = {("a", None): r["a"], ("b", None): r["b"], ("a", "b"): np.subtract(r["a"], r["b"])}
+        for (model, minus), values in expected.items():
+            here = rows[
+                (rows.index.get_level_values(0) == model) & (rows.index.get_level_values(1).isna() == (minus is None))
+            ]
+            # RDMs are kept in single precision.
+            assert here["r"].item() == pytest.approx(np.mean(values), abs=1e-6)
+            assert here["n_image_sets"].item() == 3
+            assert here["n_units"].item() == kept[least, atlas].sum()
+
+
+def test_a_region_without_units_is_a_row_without_r(subject: dict) -> None:
+    table = score_universes(
+        subject["patterns"], {(None, None): np.arange(12) < 1}, subject["draws"], ["cosine"], ["pearson"], what="betas"
+    )
+    assert table["r"].isna().all()
+    assert set(table["n_image_sets"]) == {0}
+    assert set(table["n_units"]) == {1}
+
+
+def test_a_difference_is_of_the_sets_on_which_both_models_are_defined(subject: dict) -> None:
+    features = subject["features"] | {"b": subject["features"]["b"].copy()}
+    sets = subject["sets"][1]
+    features["b"][sets[0] - 101] = 1.0
+    draw = draw_of(subject["ids"], features, sets)
+    whole = {(None, None): np.ones(12, bool)}
+    table = score_universes(subject["patterns"], whole, {1: draw}, ["correlation"], ["pearson"], what="betas")
+    model, minus, difference = table.to_dict("records")
+    assert [row["n_image_sets"] for row in (model, minus, difference)] == [3, 2, 2]
+    assert difference["r"] != pytest.approx(model["r"] - minus["r"], abs=1e-3)
+
+
+def test_a_unit_is_kept_where_it_is_reliable_and_inside() -> None:
+    ncsnr, inside = np.array([0.1, 0.2, np.nan, 0.5]), {None: np.ones(4, bool), "atlas": np.array([1, 1, 1, 0], bool)}
+    kept = {key: list(np.flatnonzero(value)) for key, value in select_units(ncsnr, inside, [None, 0.2, 0]).items()}
+    assert kept == {
+        (None, None): [0, 1, 2, 3],
+        (None, "atlas"): [0, 1, 2],
+        (0.2, None): [1, 3],
+        (0.2, "atlas"): [1],
+        (0, None): [0, 1, 3],
+        (0, "atlas"): [0, 1],
+    }
+
+
+# Over subjects
+
+
+def scores_of(r: dict[str, tuple[float, float]], n_units: dict[str, int] | None = None, **levels: str) -> pd.DataFrame:
+    """Rows of one universe: r of both models for each subject."""
+    rows = []
+    for subject, (first, second) in r.items():
+        for model, minus, value in (("a", None, first), ("b", None, second), ("a", "b", first - second)):
+            row = {"subject": subject, "roi": "V", "model": model, "minus": minus, "r": value, "n_image_sets": 3}
+            rows.append(OWN | levels | row | {"n_units": (n_units or {}).get(subject, 9)})
+    return pd.DataFrame(rows)
+
+
+def test_estimates_and_intervals_are_over_the_subjects_who_have_the_region() -> None:
+    r = {"s1": (0.5, 0.1), "s2": (0.3, 0.2), "s3": (0.1, 0.0)}
+    parts = [
+        scores_of(r),
+        scores_of(r | {"s3": (np.nan, np.nan)}, {"s3": 1}, distance="cosine"),
+        scores_of(dict.fromkeys(r, (np.nan, np.nan)), dict.fromkeys(r, 0), distance="euclidean"),
+        scores_of(r | {"s2": (0.3, np.nan)}, measure="spearman"),
+    ]
+    table = tabulate_multiverse(pd.concat(parts), OWN, 0.9).set_index("universe")
+    assert list(table["own"]) == [True, False, False, False]
+    assert list(table["n_subjects"]) == [3, 2, 0, 3]
+    assert list(table["n_without"]) == [0, 1, 3, 0]
+    for universe, values in ((1, [0.5, 0.3, 0.1]), (2, [0.5, 0.3])):
+        interval = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+        assert table.loc[universe, ["r", "r_low", "r_high"]].to_list() == pytest.approx([np.mean(values), *interval])
+    # Paired: of differences.
+    interval = stats.ttest_1samp([0.4, 0.1, 0.1], 0).confidence_interval(0.9)
+    found = table.loc[1, ["difference", "difference_low", "difference_high"]].to_list()
+    assert found == pytest.approx([0.2, *interval])
+    assert table.loc[3, ["r", "difference"]].isna().all()
+    assert table.loc[4, "r"] == pytest.approx(0.3)
+    assert np.isnan(table.loc[4, "difference"])
+    assert list(table["left_out"]) == [
+        "",
+        "",
+        "no subject has 2 vertices or voxels of the region",
+        "r is not defined on the image sets of s2",
+    ]
+
+
+def test_one_subject_and_one_universe_have_an_estimate_without_interval() -> None:
+    table = tabulate_multiverse(scores_of({"s1": (0.5, 0.1)}), OWN, 0.95)
+    assert table[["r", "difference"]].iloc[0].to_list() == pytest.approx([0.5, 0.4])
+    assert table[["r_low", "difference_high"]].isna().all(axis=None)
+    axes = tabulate_axes(table)
+    assert axes.empty
+    assert draw_multiverse(table, axes, labels={"a": "A", "b": "B"}, confidence=0.95, source="local").axes
+
+
+def test_without_the_studys_own_choices_there_is_no_table() -> None:
+    with pytest.raises(ValueError, match="region V: 0 of 1 universes have the study's own choices"):
+        tabulate_multiverse(scores_of({"s1": (0.5, 0.1)}, distance="cosine"), OWN, 0.95)
+
+
+# How much each axis matters
+
+
+def grid(effect) -> pd.DataFrame:
+    """Universes of three axes with 2, 3 and 2 levels, r by a function of the numbers of the levels; the difference is -r."""
+    levels = {
+        "space": ["fsaverage", "func1pt8mm"],
+        "distance": ["correlation", "cosine", "euclidean"],
+        "measure": ["pearson", "spearman"],
+    }
+    rows = []
+    for numbers in product(*(range(len(of_axis)) for of_axis in levels.values())):
+        chosen = {axis: of_axis[number] for (axis, of_axis), number in zip(levels.items(), numbers, strict=True)}
+        rows.append({**OWN, **chosen, "roi": "V", "own": not any(numbers), "r": effect(*numbers)})
+    return pd.DataFrame(rows).assign(difference=lambda table: -table["r"])
+
+
+def test_shares_of_effects_that_add_up_are_their_variances() -> None:
+    distance = np.array([0.0, 0.2, 0.1])
+    axes = tabulate_axes(grid(lambda space, at, measure: 0.1 * space + distance[at]))
+    total = 0.05**2 + distance.var()
+    expected = {"space": 0.05**2 / total, "distance": distance.var() / total, "measure": 0}
+    for quantity in ("r", "difference"):
+        here = axes[axes["quantity"] == quantity].set_index("axis")
+        assert here["share_of_variance"].to_dict() == pytest.approx(expected)
+        for column in ("mean_range", "largest_range", "own_range"):
+            assert here[column].to_dict() == pytest.approx({"space": 0.1, "distance": 0.2, "measure": 0})
+
+
+def test_what_axes_do_only_together_is_in_ranges_and_not_in_shares() -> None:
+    axes = tabulate_axes(grid(lambda space, distance, measure: 0.1 * (space ^ measure))).set_index(["quantity", "axis"])
+    assert axes.loc["r", "share_of_variance"].to_list() == pytest.approx([0, 0, 0])
+    assert axes.loc["r", "mean_range"].to_list() == pytest.approx([0.1, 0, 0.1])
+
+
+def test_ranges_have_a_mean_a_largest_and_that_beside_the_study() -> None:
+    axes = tabulate_axes(grid(lambda space, distance, measure: space * (1.0 + distance))).set_index(
+        ["quantity", "axis"]
+    )
+    found = axes.loc[("r", "space"), ["mean_range", "largest_range", "own_range"]].to_list()
+    assert found == pytest.approx([2, 3, 1])
+
+
+def test_undefined_universes_are_left_out_and_counted() -> None:
+    table = grid(lambda space, distance, measure: 0.1 * space)
+    table.loc[table["distance"] == "euclidean", "r"] = np.nan
+    axes = tabulate_axes(table).set_index(["quantity", "axis"])
+    assert set(axes.loc["r", "n_undefined"]) == {4}
+    assert set(axes.loc["difference", "n_undefined"]) == {0}
+    assert axes.loc[("r", "space"), "share_of_variance"] == pytest.approx(1)
+    assert axes.loc[("r", "space"), "mean_range"] == pytest.approx(0.1)
+
+
+def test_nothing_varies() -> None:
+    axes = tabulate_axes(grid(lambda *_: 0.5))
+    assert axes["share_of_variance"].isna().all()
+    assert set(axes["largest_range"]) == {0}
+
+
+# The figure
+
+
+def test_the_figure_shows_every_universe_in_order_and_marks_the_studys_own() -> None:
+    table = grid(lambda space, distance, measure: 0.3 - 0.1 * space + 0.02 * distance)
+    for name in ("r", "difference"):
+        table = table.assign(**{f"{name}_low": table[name] - 0.1, f"{name}_high": table[name] + 0.1})
+    table = table.assign(universe=range(12), n_without=0, model="a", minus="b")
+    table.loc[5, "r"] = np.nan
+    axes = tabulate_axes(table)
+    figure = draw_multiverse(table, axes, labels={"a": "A", "b": "B"}, confidence=0.95, source="miniature")
+    panels = {panel.get_label(): panel for panel in figure.axes}
+    assert set(panels) == {f"{name}: V" for name in ("r", "difference", "choices", "ranges")}
+    others, own = (line.get_ydata() for line in panels["r: V"].lines if line.get_marker() == "o")
+    assert list(own) == [0.3]
+    drawn = others[np.isfinite(others)]
+    assert len(drawn) == 10
+    assert list(drawn) == sorted(drawn)
+    numbers = plotted_numbers(table, axes)
+    assert numbers.groupby("mark").size().to_dict() == {"estimate": 24, "range": 6}
+    assert list(panels["choices: V"].get_yticks()) == pytest.approx([0, 1, 2.6, 3.6, 4.6, 6.2, 7.2])
+
+
+# The config
+
+
+def study_of(tmp_path: Path, text: str):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(text)
+    files = [CONFIG, overlay]
+    return load_study(merge_layers(read_layers(files)), ROOT, files)
+
+
+def test_the_studys_own_level_is_the_first_of_every_axis(tmp_path: Path) -> None:
+    text = "brain_distance: euclidean\nleast_ncsnr: 0.4\n"
+    text += "multiverse: {draws: 0, spaces: [func1pt8mm], regions: [parietal, ventral]}"
+    multiverse = study_of(tmp_path, text).multiverse
+    assert tuple(multiverse.axes) == AXES
+    assert multiverse.axes == {
+        "draw": [1],
+        "space": ["fsaverage", "func1pt8mm"],
+        "distance": ["euclidean", "correlation", "cosine"],
+        "least_ncsnr": [0.4, None, 0.2],
+        "within": [None, "Kastner2015"],
+        "measure": ["pearson", "spearman"],
+    }
+    assert multiverse.n_universes == 2 * 3 * 3 * 2 * 2
+    assert multiverse.rois == {"streams": ["ventral", "parietal"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "multiverse: {models: []}",
+        "multiverse: {models: [caption, caption-qa]}",
+        "multiverse: {regions: [V1v]}",
+        "brain_distance: crossnobis",
+    ],
+)
+def test_without_models_or_regions_in_use_there_is_no_multiverse(text: str, tmp_path: Path) -> None:
+    assert study_of(tmp_path, text).multiverse is None
+
+
+def test_spaces_without_betas_are_passed_over(tmp_path: Path) -> None:
+    multiverse = study_of(tmp_path, "searchlight: {models: [], contrasts: []}").multiverse
+    assert multiverse.axes["space"] == ["fsaverage"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("multiverse: {models: [caption]}", "multiverse: models: found 'caption' alone, expected a model and the one"),
+        ("multiverse: {models: [caption, categoreis]}", "multiverse: models: item 2: 'categoreis' is not in"),
+        ("multiverse: {within: [Kastner]}", "multiverse: within: item 1: 'Kastner' is not in config/atlases.tsv"),
+        ("multiverse: {distances: [crossnobis]}", "multiverse: distances: item 1: found 'crossnobis'"),
+    ],
+)
+def test_mistakes_are_named(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        study_of(tmp_path, text)
+
+
+def test_an_atlas_of_ones_own_needs_labels_in_every_space(tmp_path: Path) -> None:
+    table = tmp_path / "atlases.tsv"
+    own = "mine\tfsaverage\tlabels/{hemisphere}.mine.mgz\t\tlabels/mine.ctab\tmine\n"
+    table.write_text((ROOT / "config/atlases.tsv").read_text() + own)
+    text = f"atlases_table: {table}\nmultiverse: {{within: [null, mine]}}"
+    with pytest.raises(
+        ConfigError, match=r"spaces: item 2: .*'mine' has no file in the column volume, which func1pt8mm"
+    ):
+        study_of(tmp_path, text)

@@ -1,0 +1,266 @@
+"""Multiverse: how much the agreement of a model with a region depends on choices that could have been made otherwise.
+
+Needs: results/betas, results/models/features, results/design, labels of regions. Makes: results/multiverse, results/tables, results/figures.
+"""
+
+MULTIVERSE = STUDY.multiverse
+# Levels that one job computes; each space, whose betas are other files, has jobs of its own.
+MULTIVERSE_AXES = (
+    {axis: levels for axis, levels in MULTIVERSE.axes.items() if axis != "space"}
+    if MULTIVERSE
+    else {}
+)
+
+
+def multiverse_atlases():
+    """Atlases with regions in the multiverse, then those that vertices or voxels must lie in too."""
+    rois = list(MULTIVERSE.rois) if MULTIVERSE else []
+    return rois, [atlas for atlas in MULTIVERSE_AXES.get("within", []) if atlas]
+
+
+def multiverse_labels(wildcards):
+    """Label files of the atlases with regions, as of roi_labels."""
+    return [
+        path
+        for atlas in multiverse_atlases()[0]
+        for path in STUDY.label_files(atlas, wildcards.subject, wildcards.space)
+    ]
+
+
+def multiverse_within(wildcards):
+    """The same of the atlases that vertices or voxels must lie in too."""
+    return [
+        path
+        for atlas in multiverse_atlases()[1]
+        for path in STUDY.label_files(atlas, wildcards.subject, wildcards.space)
+    ]
+
+
+def multiverse_names(wildcards):
+    """Files with the names of the regions of each atlas."""
+    return [
+        STUDY.names_file(atlas, wildcards.subject) for atlas in multiverse_atlases()[0]
+    ]
+
+
+def multiverse_native(wildcards):
+    """Atlases whose labels must be brought from native surfaces to fsaverage."""
+    rois, within = multiverse_atlases()
+    return [
+        atlas
+        for atlas in dict.fromkeys([*rois, *within])
+        if wildcards.space == "fsaverage" and STUDY.on_native_surface(atlas)
+    ]
+
+
+def multiverse_indices(wildcards):
+    """Which native vertex is nearest to each vertex of fsaverage, where labels are on native surfaces."""
+    return white_to_fsaverage(wildcards.subject) if multiverse_native(wildcards) else []
+
+
+def multiverse_files_nobody_makes():
+    """Files that the multiverse reads and no rule makes, with the place where each is named."""
+    files = {}
+    for space in MULTIVERSE.axes["space"] if MULTIVERSE else []:
+        for subject in STUDY.subject_names:
+            here = SimpleNamespace(subject=subject, space=space)
+            sources = (multiverse_labels, multiverse_within, multiverse_names)
+            for path in (path for source in sources for path in source(here)):
+                if not path.startswith(f"{STUDY.nsd_root}/"):
+                    files[path] = "config keys multiverse and atlases_table"
+                elif STUDY.config["source"] == "local":
+                    files[path] = OWN_COPY
+            if STUDY.config["source"] == "local":
+                sources = (multiverse_indices, roi_mask, roi_ncsnr)
+                paths = [path for source in sources for path in source(here)]
+                files |= dict.fromkeys(paths, OWN_COPY)
+    return files
+
+
+try:
+    require_files(multiverse_files_nobody_makes(), STUDY)
+except FileNotFoundError as error:
+    raise WorkflowError(str(error)) from None
+
+
+def universes_mem_mb(wildcards, input, attempt):
+    """Of the averages of the largest region, twice, and RDMs of two models on all draws; or of a model's features."""
+    return attempt * (
+        SNAKEMAKE_MB
+        + universes_memory_mb(
+            os.path.getsize(input.betas),
+            max(map(os.path.getsize, input.features)) / 2**20,
+            n_images=n_trials(wildcards) // 3,
+            models_mb=len(input.features)
+            * len(MULTIVERSE_AXES["draw"])
+            * rdms_mb(
+                STUDY.subject_row(wildcards.subject)["image_sets"],
+                STUDY.config["image_set_size"],
+            ),
+        )
+    )
+
+
+def universes_runtime(wildcards, input, attempt):
+    """Minutes, twice those expected."""
+    n_units = os.path.getsize(input.betas) // (4 * (n_trials(wildcards) // 3))
+    seconds = universes_seconds(STUDY, wildcards.subject, n_units)
+    return attempt * (10 + int(2 * seconds / 60 + input.size_mb / 500))
+
+
+rule compute_universes:
+    """Compare the regions of a subject in one space with two models in every universe that its averaged betas allow."""
+    input:
+        betas="results/betas/{subject}_space-{space}.nc",
+        image_sets=rules.draw_image_sets.output.image_sets,
+        trials=rules.tabulate_trials.output.trials,
+        features=(expand(MODEL_FEATURES, model=MULTIVERSE.models) if MULTIVERSE else []),
+        labels=multiverse_labels,
+        names=multiverse_names,
+        indices=multiverse_indices,
+        mask=roi_mask,
+        ncsnr=roi_ncsnr,
+        within=multiverse_within,
+        # As for compare_roi_rdms.
+        sentinel=rules.check_sentinel.output.sentinel,
+    output:
+        scores="results/multiverse/{subject}_space-{space}.tsv",
+    log:
+        "logs/compute_universes/{subject}_space-{space}.log",
+    benchmark:
+        "benchmarks/compute_universes/{subject}_space-{space}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=universes_mem_mb,
+        runtime=universes_runtime,
+        disk_mb=table_disk_mb(n_universe_rows(STUDY)),
+    params:
+        models=MULTIVERSE.models if MULTIVERSE else [],
+        model_distances=(
+            [STUDY.model_row(model)["distance"] for model in MULTIVERSE.models]
+            if MULTIVERSE
+            else []
+        ),
+        rois=MULTIVERSE.rois if MULTIVERSE else {},
+        native=multiverse_native,
+        axes=MULTIVERSE_AXES,
+        seed=STUDY.config["seed"],
+        code=script_digest("compute_universes.py"),
+        provenance="results/provenance",
+    message:
+        "Universes of {wildcards.subject}, {wildcards.space}"
+    script:
+        "../../scripts/compute_universes.py"
+
+
+rule tabulate_multiverse:
+    """The headline in every universe, and how much it depends on each choice."""
+    input:
+        scores=(
+            expand(
+                every_subject(rules.compute_universes.output.scores),
+                space=MULTIVERSE.axes["space"],
+            )
+            if MULTIVERSE
+            else []
+        ),
+    output:
+        table="results/tables/multiverse.tsv",
+        axes="results/tables/multiverse_axes.tsv",
+    log:
+        "logs/tabulate_multiverse/tabulate_multiverse.log",
+    benchmark:
+        "benchmarks/tabulate_multiverse/tabulate_multiverse.tsv"
+    group:
+        GROUP_OF["tabulate_multiverse"]
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_of("tabulate_multiverse"),
+        runtime=minutes_of("tabulate_multiverse"),
+        disk_mb=table_disk_mb(n_universe_rows(STUDY)),
+    params:
+        own=(
+            {axis: level_name(levels[0]) for axis, levels in MULTIVERSE.axes.items()}
+            if MULTIVERSE
+            else {}
+        ),
+        confidence=STUDY.config["confidence"],
+        code=script_digest("tabulate_multiverse.py"),
+        provenance="results/provenance",
+    message:
+        "Table: the multiverse"
+    script:
+        "../../scripts/tabulate_multiverse.py"
+
+
+rule plot_multiverse:
+    """Specification curve: estimates of all universes in order, their choices below, and how much each choice matters."""
+    input:
+        table=rules.tabulate_multiverse.output.table,
+        axes=rules.tabulate_multiverse.output.axes,
+    output:
+        pdf=report(
+            "results/figures/multiverse.pdf",
+            caption="../report/multiverse.rst",
+            category="Regions of interest",
+            labels={"figure": "Multiverse", "format": "PDF"},
+        ),
+        png=report(
+            "results/figures/multiverse.png",
+            caption="../report/multiverse.rst",
+            category="Regions of interest",
+            labels={"figure": "Multiverse", "format": "PNG"},
+        ),
+        tsv=report(
+            "results/figures/multiverse.tsv",
+            caption="../report/multiverse.rst",
+            category="Regions of interest",
+            labels={"figure": "Multiverse", "format": "numbers"},
+        ),
+    log:
+        "logs/plot_multiverse/plot_multiverse.log",
+    benchmark:
+        "benchmarks/plot_multiverse/plot_multiverse.tsv"
+    group:
+        GROUP_OF["plot_multiverse"]
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_of("plot_multiverse"),
+        runtime=minutes_of("plot_multiverse"),
+        disk_mb=20,
+    params:
+        labels=(
+            {model: STUDY.model_row(model)["label"] for model in MULTIVERSE.models}
+            if MULTIVERSE
+            else {}
+        ),
+        confidence=STUDY.config["confidence"],
+        source=STUDY.config["source"],
+        code=script_digest("plot_multiverse.py"),
+        provenance="results/provenance",
+    message:
+        "Figure: the multiverse"
+    script:
+        "../../scripts/plot_multiverse.py"
+
+
+def files_of_multiverse(wildcards):
+    """Files of the multiverse, when they are asked for; without one the config keys that say so."""
+    if MULTIVERSE is None:
+        raise WorkflowError(
+            "the study has no multiverse: see the config keys multiverse, models, rois and brain_distance"
+        )
+    return [*rules.tabulate_multiverse.output, *rules.plot_multiverse.output]
+
+
+rule multiverse:
+    """How much the headline depends on choices that could have been made otherwise."""
+    input:
+        files_of_multiverse,
+    localrule: True
