@@ -678,11 +678,14 @@ def test_contrasts_of_sentences_need_their_groups(config):
 def test_sentences_need_a_model_of_whole_captions(config):
     of_captions = {"sentences_people_minus_places", "sentences_food_minus_people"}
     assert of_captions <= set(load_study(config, ROOT).maps)
-    for change in ({"models": []}, {"models": ["categories", "nouns"]}):
-        study = load_study(config | {"encoding": config["encoding"] | change}, ROOT)
+    for models in ([], ["categories", "nouns"]):
+        changed = config["encoding"] | {"models": models, "contrasts": []}
+        study = load_study(config | {"encoding": changed}, ROOT)
         assert study.sentence_groups == {}
         assert not of_captions & set(study.maps)
-    both = load_study(config | {"encoding": config["encoding"] | {"models": ["nouns", "caption"]}}, ROOT)
+    both = load_study(
+        config | {"encoding": config["encoding"] | {"models": ["nouns", "caption"], "contrasts": []}}, ROOT
+    )
     assert both.sentence_model == "caption"
 
 
