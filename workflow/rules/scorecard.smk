@@ -13,8 +13,8 @@ SCORED_MAPS = (
             ("encoding-map", name.removeprefix(ENCODING))
             if name.startswith(ENCODING)
             else (
-                ("sentence-map", name.removeprefix("sentences_"))
-                if name.startswith("sentences_")
+                ("sentence-map", name.removeprefix(SENTENCES_OF))
+                if name.startswith(SENTENCES_OF)
                 else ("searchlight-map", name)
             )
         )
