@@ -5,6 +5,7 @@ planned offline. ``python -m capcortex.config [overlay ...]``, in the study's fo
 """
 
 import math
+import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -216,6 +217,10 @@ class Study:
         named = {row["figure"]: models_of_figure(row["models"]) for row in self.figures.to_dict("records")}
         chosen = {name: [model for model in models if model in used] for name, models in named.items()}
         return {name: models for name, models in chosen.items() if len(models) > 1 and models[0] == named[name][0]}
+
+    def panels(self, figure: str) -> list[str]:
+        """Names of those figures of the control ladder that are panels of one, such as fig3a of fig3, or that one itself."""
+        return [name for name in self.ladder_figures if re.fullmatch(f"{figure}[a-z]?", name)]
 
     def map_label(self, name: str) -> str:
         """Return the name of a map as figures print it."""

@@ -41,6 +41,7 @@ GROUPS = {
         "tabulate_multiverse",
         "plot_roi_rsa",
         "plot_model_comparisons",
+        "plot_pairwise",
         "plot_rdms",
         "plot_captions",
         "plot_caption_statistics",

@@ -281,6 +281,7 @@ def _of_figures(study: Study) -> dict[str, Demand]:
     return {
         "plot_roi_rsa": Demand(costs.figure_memory_mb(n_scores(study) / 3000)),
         "plot_model_comparisons": Demand(costs.figure_memory_mb(n_scores(study) / 3000)),
+        "plot_pairwise": Demand(costs.figure_memory_mb(n_scores(study) / 3000)),
         "plot_rdms": Demand(costs.figure_memory_mb(n_panels * costs.rdms_mb(1, size))),
         "plot_captions": Demand(costs.figure_memory_mb(costs.features_mb(n_text_images(study)))),
         "plot_caption_statistics": Demand(

@@ -392,6 +392,7 @@ def _n_jobs(study: Study) -> dict[str, int]:
         "draw_image_sets": n_subjects,
         "compare_roi_rdms": len(study.model_names),
         "plot_roi_rsa": 1 + len(study.ladder_figures),
+        "plot_pairwise": len(study.panels("fig3")),
         "permute_images": len(study.model_names),
         "average_searchlight": n_mapped,
         "project_searchlight": n_mapped,

@@ -236,6 +236,8 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "plot_group_map": n_maps,
         "plot_subject_maps": n_maps,
         "plot_roi_rsa": 1 + sum(len(drawn) > 1 and drawn[0] == first for first, drawn in figures),
+        # Three panels of Fig. 3, all with captions first.
+        "plot_pairwise": 3,
     }
     once = [
         "check_design",

@@ -25,7 +25,7 @@ def rules_that_make(target: str) -> set[str]:
     """Rules whose figures a target asks for: by their outputs, or by the kind of figure that a function is asked for."""
     text = RULES[target]
     named = set(re.findall(r"rules\.(plot_\w+)\.output", text))
-    kinds = re.findall(r'"(group-map|subject-maps|pairwise)"', text)
+    kinds = re.findall(r'"(group-map|subject-maps|pairwise)-?"', text)
     kinds += ["{figure}"] if "panels_of_figure(" in text and not kinds else []
     return named | {
         name for name, rule in WORKING_RULES.items() for kind in kinds if f'"results/figures/{kind}' in rule

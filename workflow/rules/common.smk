@@ -635,19 +635,15 @@ def require_models_of(figure):
         )
 
 
-def panels_of_figure(figure):
-    """Files of those panels of a figure of the control ladder that the study has the models for, when they are asked for."""
+def panels_of_figure(figure, kind=""):
+    """Files of those panels of a figure of the control ladder that the study has the models for, or of a kind made of them, when they are asked for."""
 
     def files(wildcards):
         require_models_of(figure)
-        panels = [
-            name
-            for name in STUDY.ladder_figures
-            if re.fullmatch(f"{figure}[a-z]?", name)
-        ]
         return expand(
-            "results/figures/{figure}.{suffix}",
-            figure=panels,
+            "results/figures/{kind}{figure}.{suffix}",
+            kind=kind,
+            figure=STUDY.panels(figure),
             suffix=["pdf", "png", "tsv"],
         )
 

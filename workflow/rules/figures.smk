@@ -286,6 +286,7 @@ rule figures:
     input:
         expand(rules.plot_roi_rsa.output, figure=["roi-rsa", *STUDY.ladder_figures]),
         rules.plot_model_comparisons.output if STUDY.comparisons else [],
+        expand(rules.plot_pairwise.output, figure=STUDY.panels("fig3")),
         rules.plot_rdms.output,
         rules.plot_captions.output,
         rules.plot_caption_statistics.output,
