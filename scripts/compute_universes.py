@@ -1,16 +1,20 @@
-"""Compare the regions of a subject in one space with two models in every universe that its averaged betas allow."""
+"""Compare the regions of a subject in one space with two models in every universe."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from capcortex.arrays import open_array
 from capcortex.jobs import job
-from capcortex.nsd.bookkeeping import TRIAL_COLUMNS, seen_three_times
+from capcortex.nsd.bookkeeping import TRIAL_COLUMNS, read_session_trials, seen_three_times
 from capcortex.nsd.image_sets import draw_image_sets, read_image_sets
-from capcortex.nsd.regions import find_regions
+from capcortex.nsd.raw_averages import average_raw
+from capcortex.nsd.regions import Region, find_regions
 from capcortex.nsd.rois import read_labels, read_units
+from capcortex.nsd.sessions import RawSession, native_surface_session, surface_session, volume_session
 from capcortex.rsa.multiverse import UNIVERSE_COLUMNS, Draw, score_universes, select_units
 from capcortex.rsa.rdm import rdms_of_model
 from capcortex.seeds import random_generator
@@ -29,11 +33,16 @@ def main(
     mask: str | None,
     ncsnr: list[str],
     within: list[str],
+    raw: list[str],
+    raw_indices: list[str],
     models: list[str],
     model_distances: list[str | None],
     rois: dict[str, list[str]],
     native: list[str],
     axes: dict[str, list],
+    raw_versions: list[str],
+    n_sessions: int,
+    incomplete_data: str,
     seed: int,
     subject: str,
     space: str,
@@ -76,16 +85,47 @@ def main(
         least_ncsnr=None,
     )
     parts = []
-    for region in regions:
-        patterns, _ = region.read()
+
+    def score(region: Region, patterns: xr.DataArray, version: str, zscore: str) -> None:
         here = patterns[patterns.dims[1]].to_numpy()
         selections = select_units(
             region.ncsnr[here], {atlas: those[here] for atlas, those in inside.items()}, axes["least_ncsnr"]
         )
         part = score_universes(patterns, selections, draws, axes["distance"], axes["measure"], what=betas)
-        parts.append(part.assign(roi=region.name))
+        parts.append(part.assign(roi=region.name, betas_version=version, zscore=zscore))
+
+    own_version, own_zscore = (axes[axis][0] for axis in ("betas_version", "zscore"))
+    for region in regions:
+        score(region, region.read()[0], own_version, own_zscore)
+    here = np.unique(np.concatenate([region.units for region in regions]))
+    for number, version in enumerate(raw_versions):
+        n_files = len(raw) // len(raw_versions)
+        files = raw[n_files * number : n_files * (number + 1)]
+        zscores = [zscore for zscore in axes["zscore"] if (version, zscore) != (own_version, own_zscore)]
+        sessions = open_sessions(files, trials, mask, raw_indices, n_sessions)
+        averages = average_raw(sessions, here, zscores, incomplete_data=incomplete_data)
+        for zscore, those in averages.items():
+            for region in regions:
+                in_region = np.isin(those[those.dims[1]].to_numpy(), region.units)
+                score(region, those[:, in_region], version, zscore)
     table = pd.concat(parts, ignore_index=True).assign(subject=subject, space=space)
     write_table(table[UNIVERSE_COLUMNS], scores)
+
+
+def open_sessions(
+    files: list[str], trials: str, mask: str | None, indices: list[str], n_sessions: int
+) -> Iterator[tuple[RawSession, pd.DataFrame]]:
+    """Open the raw sessions of a version in their order, each with its trials."""
+    n_files = len(files) // n_sessions
+    for number in range(n_sessions):
+        rows = read_session_trials(trials, number + 1)
+        paths = [Path(path) for path in files[n_files * number : n_files * (number + 1)]]
+        if mask is not None:
+            yield volume_session(paths[0], Path(mask), len(rows)), rows
+        elif indices:
+            yield native_surface_session(paths, [Path(path) for path in indices], len(rows)), rows
+        else:
+            yield surface_session(paths, len(rows)), rows
 
 
 if __name__ == "__main__":
@@ -101,11 +141,16 @@ if __name__ == "__main__":
             mask=next(iter(snakemake.input.mask), None),
             ncsnr=list(snakemake.input.ncsnr),
             within=list(snakemake.input.within),
+            raw=list(snakemake.input.raw),
+            raw_indices=list(snakemake.input.raw_indices),
             models=list(snakemake.params.models),
             model_distances=list(snakemake.params.model_distances),
             rois=dict(snakemake.params.rois),
             native=list(snakemake.params.native),
             axes=dict(snakemake.params.axes),
+            raw_versions=list(snakemake.params.raw_versions),
+            n_sessions=snakemake.params.n_sessions,
+            incomplete_data=snakemake.params.incomplete_data,
             seed=snakemake.params.seed,
             subject=snakemake.wildcards.subject,
             space=snakemake.wildcards.space,

@@ -71,6 +71,17 @@ class Multiverse(NamedTuple):
     axes: dict[str, list[Any]]
 
     @property
+    def raw_versions(self) -> list[str]:
+        """Versions of the betas whose raw sessions are read, because the study has no averages of them."""
+        own, *others = self.axes["betas_version"]
+        return [own, *others] if len(self.axes["zscore"]) > 1 else others
+
+    @property
+    def n_raw(self) -> int:
+        """Number of averages of raw sessions that are held at once."""
+        return len(self.axes["zscore"]) if self.raw_versions else 0
+
+    @property
     def n_universes(self) -> int:
         """Number of combinations of levels."""
         return math.prod(map(len, self.axes.values()))
@@ -176,16 +187,22 @@ class Study:
         if not possible or self.config["brain_distance"] == "crossnobis":
             return None
         own = {
-            "draw": 1,
+            "betas_version": self.config["betas_version"],
+            "zscore": "session",
             "space": self.config["roi_space"],
+            "draw": 1,
             "distance": self.config["brain_distance"],
             "least_ncsnr": self.config["least_ncsnr"],
             "within": None,
             "measure": self.config["rdm_comparison"],
         }
+        # From the bucket raw betas are there only until they are extracted; the miniature makes those of one version.
+        source = self.config["source"]
         further = {
-            "draw": range(2, 2 + keys["draws"]),
+            "betas_version": keys["betas_versions"] if source == "local" else [],
+            "zscore": [] if source == "bucket" else keys["zscores"],
             "space": [space for space in keys["spaces"] if space in self.spaces],
+            "draw": range(2, 2 + keys["draws"]),
             "distance": keys["distances"],
             "least_ncsnr": keys["least_ncsnr"],
             "within": keys["within"],

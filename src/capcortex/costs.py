@@ -351,10 +351,17 @@ def roi_rdm_memory_mb(
     return 200 + max(int(0.5 * averages_bytes / 2**20) + block, single)
 
 
-def universes_memory_mb(averages_bytes: int, features_mb: float, *, n_images: int, models_mb: float) -> int:
-    """Memory of `compute_universes`: a model's features with a copy, or the largest region; and RDMs of the models.
+def universes_memory_mb(
+    averages_bytes: int, features_mb: float, *, n_images: int, models_mb: float, n_rois: int, n_raw: int
+) -> int:
+    """Memory of `compute_universes`: a model's features with a copy, or regions; and RDMs of the models.
 
-    The region is taken as a quarter of all units: its averages, once more those that a universe keeps, a block for all images.
+    A region is taken as a quarter of all units: its averages, once more those that a universe keeps, a block for all images.
+    Where ``n_raw`` averages are made of raw sessions, all regions at once: sums, counts and a copy. What reading a session takes
+    is not in it.
     """
-    region = 0.5 * averages_bytes / 2**20 + n_images * UNIT_BLOCK * 8 // 2**20
+    averages_mb = averages_bytes / 2**20
+    region = 0.5 * averages_mb + n_images * UNIT_BLOCK * 8 // 2**20
+    if n_raw:
+        region += (0.5 + 2 * n_raw) * min(1.0, 0.25 * n_rois) * averages_mb
     return 200 + int(max(region, 1.5 * features_mb) + models_mb)

@@ -217,7 +217,9 @@ def universes_seconds(study: Study, subject: str, n_units: int) -> float:
     if multiverse is None:
         return 0.0
     levels = {axis: len(of_axis) for axis, of_axis in multiverse.axes.items()}
-    n_rdms = math.prod(levels[axis] for axis in ("draw", "distance", "least_ncsnr", "within"))
+    n_rdms = math.prod(
+        levels[axis] for axis in ("betas_version", "zscore", "draw", "distance", "least_ncsnr", "within")
+    )
     n_rdms *= study.subject_row(subject)["image_sets"]
     rdms = n_rdms * n_pairs(size) * len(multiverse.rois) * n_units * costs.UNIVERSE_PAIR_SECONDS
     of_measures = sum(costs.universe_comparison_seconds(measure, size) for measure in multiverse.axes["measure"])

@@ -457,9 +457,21 @@ def _universes(study: Study, subject: Sizes, space: str) -> tuple[int, float]:
         costs.features_mb(n_text_images(study)),
         n_images=subject.n_trials // REPEATS,
         models_mb=len(multiverse.models) * costs.rdms_mb(n_sets, study.config["image_set_size"]),
+        n_rois=multiverse.n_rois,
+        n_raw=multiverse.n_raw,
     )
     seconds = multiverse.n_rois * averages / costs.REGION_BYTES_PER_SECOND
-    return memory, seconds + universes_seconds(study, subject.subject, n_units)
+    seconds += universes_seconds(study, subject.subject, n_units)
+    if multiverse.raw_versions:
+        config = study.config
+        of_session = (
+            _surface_extraction(subject, config["surface_betas"] == "nativesurface")
+            if space == "fsaverage"
+            else _volume_extraction(subject, config["volume_betas"])
+        )
+        memory += of_session[0]
+        seconds += len(multiverse.raw_versions) * subject.n_sessions * of_session[1]
+    return memory, seconds
 
 
 def _all_pairs(study: Study, subject: Sizes) -> tuple[int, float]:

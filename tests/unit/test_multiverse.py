@@ -14,14 +14,18 @@ from capcortex.config import load_study
 from capcortex.config_files import ConfigError, merge_layers, read_layers
 from capcortex.figures.multiverse import draw_multiverse, plotted_numbers
 from capcortex.inference.multiverse import tabulate_axes, tabulate_multiverse
+from capcortex.nsd.raw_averages import average_raw
+from capcortex.nsd.sessions import RawSession
 from capcortex.rsa.multiverse import AXES, Draw, score_universes, select_units
 from capcortex.rsa.rdm import rdms_of_sets
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config.yaml"
 OWN = {
-    "draw": "1",
+    "betas_version": "b3",
+    "zscore": "session",
     "space": "fsaverage",
+    "draw": "1",
     "distance": "correlation",
     "least_ncsnr": "none",
     "within": "none",
@@ -114,6 +118,47 @@ def test_a_unit_is_kept_where_it_is_reliable_and_inside() -> None:
         (0, None): [0, 1, 3],
         (0, "atlas"): [0, 1],
     }
+
+
+# Straight from raw sessions
+
+
+def raw_sessions(rng: np.random.Generator) -> tuple[list[np.ndarray], pd.DataFrame]:
+    """Three sessions of 8 trials: 6 images shown three times, some of them twice in a session, others fewer times."""
+    ids = [31, 4, 15, 92, 31, 35, 1, 2, 4, 15, 65, 92, 65, 35, 5, 3, 31, 4, 15, 92, 65, 35, 5, 6]
+    trials = pd.DataFrame({"id73k": ids, "session": np.arange(24) // 8 + 1})
+    trials["showings"] = trials.groupby("id73k")["id73k"].transform("size")
+    return [(rng.normal(50, 20, (8, 10)) * np.arange(1, 11)).astype(np.int16) for _ in range(3)], trials
+
+
+def opened(raw: list[np.ndarray], trials: pd.DataFrame, *, block: int) -> list[tuple[RawSession, pd.DataFrame]]:
+    return [
+        (
+            RawSession(iter(np.split(values, range(block, 10, block), axis=1)), "voxel", {}, [(Path("raw"), 10)]),
+            trials[trials["session"] == number],
+        )
+        for number, values in enumerate(raw, start=1)
+    ]
+
+
+@pytest.mark.parametrize("block", [3, 10])
+@pytest.mark.parametrize("policy", ["exclude", "nanmean"])
+def test_averages_of_raw_sessions_are_means_of_trials(policy: str, block: int, rng: np.random.Generator) -> None:
+    raw, trials = raw_sessions(rng)
+    raw[1][:, 4] = 7  # not measured in the second session
+    units = np.array([0, 2, 3, 4, 9])
+    found = average_raw(opened(raw, trials, block=block), units, ["session", "none"], incomplete_data=policy)
+    images = [4, 15, 31, 35, 65, 92]
+    left = units if policy == "nanmean" else units[units != 4]
+    deviations = [values.std(axis=0) for values in raw]
+    deviations[1][4] = np.nan
+    z = np.concatenate([(values - values.mean(axis=0)) / sd for values, sd in zip(raw, deviations, strict=True)])
+    for zscore, values in (("session", z), ("none", np.concatenate(raw).astype(float))):
+        values[8:16, 4] = np.nan
+        expected = [np.nanmean(values[trials["id73k"] == image][:, left], axis=0) for image in images]
+        assert list(found[zscore]["id73k"]) == images
+        assert list(found[zscore]["voxel"]) == list(left)
+        np.testing.assert_allclose(found[zscore], expected, rtol=2e-6, atol=1e-6)
 
 
 # Over subjects
@@ -258,6 +303,10 @@ def test_the_figure_shows_every_universe_in_order_and_marks_the_studys_own() -> 
 # The config
 
 
+OTHERS = "models: [caption, categories]\nsearchlight: {models: [caption, categories]}\n"
+"""Models that are not the miniature's."""
+
+
 def study_of(tmp_path: Path, text: str):
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text(text)
@@ -271,14 +320,16 @@ def test_the_studys_own_level_is_the_first_of_every_axis(tmp_path: Path) -> None
     multiverse = study_of(tmp_path, text).multiverse
     assert tuple(multiverse.axes) == AXES
     assert multiverse.axes == {
-        "draw": [1],
+        "betas_version": ["betas_fithrf_GLMdenoise_RR"],
+        "zscore": ["session", "none"],
         "space": ["fsaverage", "func1pt8mm"],
+        "draw": [1],
         "distance": ["euclidean", "correlation", "cosine"],
         "least_ncsnr": [0.4, None, 0.2],
         "within": [None, "Kastner2015"],
         "measure": ["pearson", "spearman"],
     }
-    assert multiverse.n_universes == 2 * 3 * 3 * 2 * 2
+    assert multiverse.n_universes == 2 * 2 * 3 * 3 * 2 * 2
     assert multiverse.rois == {"streams": ["ventral", "parietal"]}
 
 
@@ -298,6 +349,26 @@ def test_without_models_or_regions_in_use_there_is_no_multiverse(text: str, tmp_
 def test_spaces_without_betas_are_passed_over(tmp_path: Path) -> None:
     multiverse = study_of(tmp_path, "searchlight: {models: [], contrasts: []}").multiverse
     assert multiverse.axes["space"] == ["fsaverage"]
+
+
+def test_raw_sessions_are_read_of_what_the_study_has_no_averages_of(tmp_path: Path) -> None:
+    own, other = "betas_fithrf_GLMdenoise_RR", "betas_assumehrf"
+    for keys, versions, n_raw in (
+        ("zscores: []", [], 0),
+        ("zscores: [none]", [own], 2),
+        (f"zscores: [session], betas_versions: [{own}, {other}]", [other], 1),
+        (f"betas_versions: [{other}]", [own, other], 2),
+    ):
+        multiverse = study_of(
+            tmp_path, f"source: local\nlocal: {{nsd: /nsd}}\n{OTHERS}multiverse: {{{keys}}}"
+        ).multiverse
+        assert (multiverse.raw_versions, multiverse.n_raw) == (versions, n_raw)
+
+
+def test_levels_whose_raw_sessions_are_not_there_are_passed_over(tmp_path: Path) -> None:
+    keys = "multiverse: {betas_versions: [betas_assumehrf]}\n"
+    assert study_of(tmp_path, keys).multiverse.raw_versions == ["betas_fithrf_GLMdenoise_RR"]
+    assert study_of(tmp_path, f"source: bucket\n{OTHERS}{keys}").multiverse.raw_versions == []
 
 
 @pytest.mark.parametrize(

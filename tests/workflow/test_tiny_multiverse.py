@@ -13,8 +13,9 @@ from scipy.spatial.distance import pdist
 from scipy.stats import rankdata
 
 SUBJECTS = ["subj01", "subj02", "subj03"]
+VERSION = "betas_fithrf_GLMdenoise_RR"
 REGIONS = {"ventral": 5, "lateral": 6}
-AXES = ["draw", "space", "distance", "least_ncsnr", "within", "measure"]
+AXES = ["betas_version", "zscore", "space", "draw", "distance", "least_ncsnr", "within", "measure"]
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -27,7 +28,7 @@ def test_the_studys_own_universe_is_the_main_analysis(tiny_study: Path) -> None:
     table = read(tables / "multiverse.tsv")
     own = table[table["own"]].set_index("roi")
     assert list(own.index) == list(REGIONS)
-    assert (table.groupby("roi").size() == 2 * 1 * 3 * 2 * 1 * 2).all()
+    assert (table.groupby("roi").size() == 2 * 2 * 1 * 3 * 2 * 1 * 2).all()
     main = read(tables / "roi-rsa_space-fsaverage.tsv")
     main = main[main["model"] == "caption"].set_index("roi").loc[list(REGIONS)]
     compared = read(tables / "model-comparisons_space-fsaverage.tsv")
@@ -46,7 +47,7 @@ def test_scores_of_every_subject_are_those_of_the_main_analysis(tiny_study: Path
         expected = own.groupby(["subject", "roi"])["r"].mean()
         for subject in SUBJECTS:
             found = read(tiny_study / f"results/multiverse/{subject}_space-fsaverage.tsv")
-            levels = ["1", "fsaverage", "correlation", "none", "none", "pearson"]
+            levels = [VERSION, "session", "fsaverage", "1", "correlation", "none", "none", "pearson"]
             here = found[(found[AXES] == levels).all(axis=1) & (found["model"] == model) & found["minus"].isna()]
             for roi, r in zip(here["roi"], here["r"], strict=True):
                 assert r == pytest.approx(expected[subject, roi], abs=2e-9)
@@ -65,11 +66,12 @@ def compute_universes(**arguments: object) -> None:
 
 
 def test_a_universe_far_from_the_studys_is_what_is_computed_by_hand(tiny_study: Path, tmp_path: Path) -> None:
-    """Another draw, the volume, reliable voxels in the regions of another atlas, euclidean distances, ranks."""
+    """Another draw, the volume, no z-scores, reliable voxels in the regions of another atlas, euclidean distances, ranks."""
     results, nsd = tiny_study / "results", tiny_study / "resources/nsd"
     folder = nsd / "nsddata/ppdata/subj01/func1pt8mm"
     betas = results / "betas/subj01_space-func1pt8mm.nc"
-    ncsnr = nsd / "nsddata_betas/ppdata/subj01/func1pt8mm/betas_fithrf_GLMdenoise_RR/ncsnr.nii.gz"
+    raw = nsd / f"nsddata_betas/ppdata/subj01/func1pt8mm/{VERSION}"
+    ncsnr = raw / "ncsnr.nii.gz"
     features = [results / f"models/features/{model}.nc" for model in ("caption", "categories")]
     trials = results / "design/trials/subj01.tsv"
     scores = tmp_path / "scores.tsv"
@@ -84,24 +86,31 @@ def test_a_universe_far_from_the_studys_is_what_is_computed_by_hand(tiny_study: 
         mask=str(folder / "brainmask.nii.gz"),
         ncsnr=[str(ncsnr)],
         within=[str(folder / "roi/Kastner2015.nii.gz")],
+        raw=[str(raw / f"betas_session{session:02d}.nii.gz") for session in (1, 2, 3)],
+        raw_indices=[],
         models=["caption", "categories"],
         model_distances=["correlation", "correlation"],
         rois={"streams": list(REGIONS)},
         native=[],
         axes={
+            "betas_version": [VERSION],
+            "zscore": ["session", "none"],
             "draw": [1, 2, 3],
             "distance": ["correlation", "euclidean"],
             "least_ncsnr": [None, 0.3],
             "within": [None, "Kastner2015"],
             "measure": ["pearson", "spearman"],
         },
+        raw_versions=[VERSION],
+        n_sessions=3,
+        incomplete_data="exclude",
         seed=20250807,
         subject="subj01",
         space="func1pt8mm",
         scores=str(scores),
     )
     found = read(scores).assign(draw=lambda table: table["draw"].astype(int))
-    assert len(found) == 2 * 3 * 2 * 2 * 2 * 2 * 3
+    assert len(found) == 2 * 2 * 3 * 2 * 2 * 2 * 2 * 3
     # The sets of a further draw are not those of the study, and as disjoint.
     shown = pd.read_csv(trials, sep="\t")["id73k"].value_counts()
     pool = np.sort(shown.index[shown == 3])
@@ -119,13 +128,16 @@ def test_a_universe_far_from_the_studys_is_what_is_computed_by_hand(tiny_study: 
         )
     }
     of_brain = load(betas)
-    at = tuple(of_brain[axis].to_numpy() for axis in "ijk")
+    measured = np.isfinite(of_brain["betas"].to_numpy()).all(axis=0)
+    sessions = [np.asarray(nibabel.load(path).dataobj) for path in sorted(raw.glob("betas_session*.nii.gz"))]
+    single = np.concatenate([session[at_of(of_brain)].T for session in sessions])
+    at = at_of(of_brain)
+    seen = pd.read_csv(trials, sep="\t")["id73k"].to_numpy()
     rows_of = pd.Series(np.arange(of_brain.sizes["id73k"]), of_brain["id73k"].to_numpy())
     upper = np.triu_indices(20, 1)
     for roi, label in REGIONS.items():
         kept = (volumes["streams"][at] == label) & (volumes["Kastner2015"][at] > 0) & (volumes["ncsnr"][at] >= 0.3)
-        values = of_brain["betas"].to_numpy()[:, kept]
-        values = values[:, np.isfinite(values).all(axis=0)].astype(float)
+        values = np.array([single[seen == image][:, kept & measured].mean(axis=0) for image in of_brain["id73k"]])
         assert 2 <= values.shape[1] < (volumes["streams"][at] == label).sum()
         for path in features:
             model, of_model = path.stem, load(path)
@@ -140,6 +152,7 @@ def test_a_universe_far_from_the_studys_is_what_is_computed_by_hand(tiny_study: 
                 r.append(np.corrcoef(rankdata(region[used]), rankdata(np.float32(distances[used]).round(6)))[0, 1])
             here = found[
                 (found["roi"] == roi)
+                & (found["zscore"] == "none")
                 & (found["draw"] == 3)
                 & (found["distance"] == "euclidean")
                 & (found["least_ncsnr"] == "0.3")
@@ -150,6 +163,10 @@ def test_a_universe_far_from_the_studys_is_what_is_computed_by_hand(tiny_study: 
             ]
             assert here["n_units"].item() == values.shape[1]
             assert here["r"].item() == pytest.approx(np.mean(r), abs=1e-4)
+
+
+def at_of(brain: xr.Dataset) -> tuple[np.ndarray, ...]:
+    return tuple(brain[axis].to_numpy() for axis in "ijk")
 
 
 def further_draw(pool: np.ndarray, number: int) -> np.ndarray:
@@ -165,4 +182,4 @@ def test_the_figure_and_its_numbers_are_there(tiny_study: Path) -> None:
     numbers = read(figures / "multiverse.tsv")
     assert set(numbers["mark"]) == {"estimate", "range"}
     axes = read(tiny_study / "results/tables/multiverse_axes.tsv")
-    assert set(axes["axis"]) == {"draw", "distance", "least_ncsnr", "measure"}
+    assert set(axes["axis"]) == {"zscore", "draw", "distance", "least_ncsnr", "measure"}

@@ -58,6 +58,29 @@ def multiverse_indices(wildcards):
     return white_to_fsaverage(wildcards.subject) if multiverse_native(wildcards) else []
 
 
+def multiverse_raw(wildcards):
+    """Raw sessions of the versions of betas that the study has no averages of, one version after another."""
+    files = []
+    for version in MULTIVERSE.raw_versions if MULTIVERSE else []:
+        for session in STUDY.sessions(wildcards.subject):
+            of_session = (wildcards.subject, version, session)
+            if wildcards.space == "func1pt8mm":
+                suffix = STUDY.config["volume_betas"]
+                files.append(layout.volume_betas(*of_session, suffix=suffix))
+            else:
+                key = layout.native_betas if NATIVE_SURFACE else layout.surface_betas
+                files += [
+                    key(*of_session, hemisphere) for hemisphere in layout.HEMISPHERES
+                ]
+    return [nsd_file(key) for key in files]
+
+
+def multiverse_raw_indices(wildcards):
+    """Which native vertex is nearest to each vertex of fsaverage, where raw betas are on native surfaces."""
+    native = NATIVE_SURFACE and wildcards.space == "fsaverage"
+    return white_to_fsaverage(wildcards.subject) if native else []
+
+
 def multiverse_files_nobody_makes():
     """Files that the multiverse reads and no rule makes, with the place where each is named."""
     files = {}
@@ -71,7 +94,7 @@ def multiverse_files_nobody_makes():
                 elif STUDY.config["source"] == "local":
                     files[path] = OWN_COPY
             if STUDY.config["source"] == "local":
-                sources = (multiverse_indices, roi_mask, roi_ncsnr)
+                sources = (multiverse_indices, multiverse_raw, roi_mask, roi_ncsnr)
                 paths = [path for source in sources for path in source(here)]
                 files |= dict.fromkeys(paths, OWN_COPY)
     return files
@@ -84,9 +107,26 @@ except FileNotFoundError as error:
 
 
 def universes_mem_mb(wildcards, input, attempt):
-    """Of the averages of the largest region, twice, and RDMs of two models on all draws; or of a model's features."""
+    """Regions, models, and a raw session where any is read."""
+    n_trials_of_session = trials_per_session(wildcards)
+    if not MULTIVERSE.raw_versions:
+        reading = 0
+    elif wildcards.space == "func1pt8mm":
+        reading = volume_extraction_memory_mb(
+            n_trials_of_session,
+            max(map(os.path.getsize, input.raw)) / 2**20,
+            STUDY.config["volume_betas"],
+        )
+    else:
+        extraction = (
+            native_extraction_memory_mb
+            if NATIVE_SURFACE
+            else surface_extraction_memory_mb
+        )
+        reading = extraction(n_trials_of_session)
     return attempt * (
         SNAKEMAKE_MB
+        + reading
         + universes_memory_mb(
             os.path.getsize(input.betas),
             max(map(os.path.getsize, input.features)) / 2**20,
@@ -97,6 +137,8 @@ def universes_mem_mb(wildcards, input, attempt):
                 STUDY.subject_row(wildcards.subject)["image_sets"],
                 STUDY.config["image_set_size"],
             ),
+            n_rois=MULTIVERSE.n_rois,
+            n_raw=MULTIVERSE.n_raw,
         )
     )
 
@@ -109,7 +151,7 @@ def universes_runtime(wildcards, input, attempt):
 
 
 rule compute_universes:
-    """Compare the regions of a subject in one space with two models in every universe that its averaged betas allow."""
+    """Compare the regions of a subject in one space with two models in every universe."""
     input:
         betas="results/betas/{subject}_space-{space}.nc",
         image_sets=rules.draw_image_sets.output.image_sets,
@@ -121,6 +163,8 @@ rule compute_universes:
         mask=roi_mask,
         ncsnr=roi_ncsnr,
         within=multiverse_within,
+        raw=multiverse_raw,
+        raw_indices=multiverse_raw_indices,
         # As for compare_roi_rdms.
         sentinel=rules.check_sentinel.output.sentinel,
     output:
@@ -146,6 +190,9 @@ rule compute_universes:
         rois=MULTIVERSE.rois if MULTIVERSE else {},
         native=multiverse_native,
         axes=MULTIVERSE_AXES,
+        raw_versions=MULTIVERSE.raw_versions if MULTIVERSE else [],
+        n_sessions=lambda wildcards: STUDY.subject_row(wildcards.subject)["sessions"],
+        incomplete_data=STUDY.config["incomplete_data"],
         seed=STUDY.config["seed"],
         code=script_digest("compute_universes.py"),
         provenance="results/provenance",

@@ -17,8 +17,10 @@ from capcortex.figures.style import NOTE, PALETTE, add_panel, new_figure, stamp
 from capcortex.rsa.multiverse import AXES
 
 AXIS_LABELS = {
-    "draw": "draw of image sets",
+    "betas_version": "betas",
+    "zscore": "z-scores over",
     "space": "space",
+    "draw": "draw of image sets",
     "distance": "distance",
     "least_ncsnr": "least ncsnr",
     "within": "only within",

@@ -13,9 +13,14 @@ from numpy.typing import NDArray
 
 from capcortex.rsa.rdm import LEAST_UNITS, compare_sets, rdms_of_sets
 
-AXES = ("draw", "space", "distance", "least_ncsnr", "within", "measure")
-"""Choices that make a universe: draw of the image sets, where betas and labels are from, dissimilarity of patterns, least ncsnr
-of a vertex or voxel, atlas whose regions it must lie in too, and how RDMs are compared."""
+OF_BETAS = ("betas_version", "zscore", "space")
+"""Choices that lie in the betas: their version, whether they are z-scored over the trials of a session, and where they are."""
+
+OF_ANALYSIS = ("draw", "distance", "least_ncsnr", "within", "measure")
+"""Choices that lie in what is made of them: draw of the image sets, dissimilarity of patterns, least ncsnr of a vertex or voxel,
+atlas whose regions it must lie in too, and how RDMs are compared."""
+
+AXES = (*OF_BETAS, *OF_ANALYSIS)
 
 UNIVERSE_COLUMNS = [*AXES, "subject", "roi", "model", "minus", "r", "n_image_sets", "n_units"]
 """Columns of a table of scores: ``r`` is the mean over the subject's image sets of the score of ``model``, or of its difference
@@ -90,7 +95,7 @@ def score_universes(
     Parameters
     ----------
     patterns : DataArray (id73k, vertex) or (id73k, voxel)
-        Averaged betas (z-scores) of all units with the region's label that were measured.
+        Averaged betas of all units with the region's label that were measured.
     selections
         From `select_units`, of the same units.
     draws
@@ -105,7 +110,7 @@ def score_universes(
     Returns
     -------
     DataFrame
-        Columns of `UNIVERSE_COLUMNS` but ``space``, ``subject`` and ``roi``: for each universe a row for each model, and one for
+        Columns of `UNIVERSE_COLUMNS` but `OF_BETAS`, ``subject`` and ``roi``: for each universe a row for each model, and one for
         their difference. ``r`` is NaN, and ``n_image_sets`` 0, where fewer than `capcortex.rsa.rdm.LEAST_UNITS` units are left,
         or no set has a defined score.
     """
@@ -123,8 +128,7 @@ def score_universes(
                 )
                 for measure in measures:
                     levels = (number, distance, least, atlas, measure)
-                    axes = (axis for axis in AXES if axis != "space")
-                    universe = dict(zip(axes, map(level_name, levels), strict=True)) | {"n_units": n_units}
+                    universe = dict(zip(OF_ANALYSIS, map(level_name, levels), strict=True)) | {"n_units": n_units}
                     rows += [universe | scores for scores in _score(region, draw, measure, what)]
     return pd.DataFrame(rows)
 
