@@ -955,9 +955,10 @@ def test_command_says_what_the_study_would_be(tmp_path):
     done = run_check()
     assert (done.returncode, done.stderr) == (0, "")
     said = dict(line.split(":", 1) for line in done.stdout.splitlines())
-    assert list(said) == ["source", "subjects", "image sets", "models", "regions", "comparisons", "maps"]
+    assert list(said) == ["source", "subjects", "image sets", "models", "regions", "comparisons", "maps", "multiverse"]
     assert "subj03 (2 sessions, 2 image sets)" in said["subjects"]
     assert "caption_minus_categories" in said["maps"]
+    assert said["multiverse"].strip().startswith("288 universes (betas_version 1, zscore 2, space 2, draw 3, ")
     used = set(yaml.safe_load((ROOT / "config.yaml").read_text())["models"])
     assert said["comparisons"].strip().startswith(f"caption (contrasts: {len(used) - 3}; holm)"), (
         "all but random and pictures"
