@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from capcortex.encoding.fractional_ridge import (
     FRACTIONS,
+    N_FOLDS,
     RELEASED_FRACTIONS,
     choose_fractions,
     cross_validate,
@@ -24,6 +25,7 @@ from capcortex.encoding.fractional_ridge import (
     predict,
     project,
 )
+from capcortex.ids import Ids, positions
 
 Blocks = Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]]
 """Responses of a block of units to training images, (n_training_images, n_units), and test images, (n_test_images, n_units)."""
@@ -45,6 +47,41 @@ def encoding_memory_mb(n_images: int, n_features: int, n_units: int) -> int:
     block = 4 * UNITS_AT_ONCE * n_images * 3 // 2**20
     coefficients = 2 * 2 * n_features * n_units // 2**20
     return 350 + block + coefficients + fractional_ridge_memory_mb(n_images, n_features, UNITS_AT_ONCE, FRACTIONS.size)
+
+
+def part_images(
+    ids: Ids, shared: Ids, *, subject: str, switch: str, what: str
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Part a subject's images into those that a model is fitted on and those that it is tested on.
+
+    Parameters
+    ----------
+    ids : ndarray of shape (n_images,)
+        ``id73k`` of the subject's images.
+    shared : ndarray of shape (n_test_images,)
+        ``id73k`` of the images that all subjects saw three times, all among them.
+    subject, switch, what
+        The subject, what in the config asks for no fit, and the file of the images, for messages.
+
+    Returns
+    -------
+    training, test : ndarray of intp
+        Places of both in ``ids``; the test images are in the order of ``shared``.
+
+    Raises
+    ------
+    ValueError
+        If either are too few, or a shared image is not among the subject's.
+    """
+    test = positions(shared, ids, what=what)
+    training = np.setdiff1d(np.arange(ids.size), test)
+    if training.size <= N_FOLDS or test.size < LEAST_TEST_IMAGES:
+        raise ValueError(
+            f"{subject}: {training.size} images to train on and {test.size} that all subjects saw three times, expected "
+            f"more than {N_FOLDS} and at least {LEAST_TEST_IMAGES}; use more sessions, or write {switch} "
+            "into the config"
+        )
+    return training, test
 
 
 class Encoding(NamedTuple):

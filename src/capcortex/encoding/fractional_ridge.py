@@ -340,7 +340,6 @@ def cross_validate(design: RidgeDesign, projections: Projections) -> NDArray[np.
     # Fractions that mean the same are scored once: rounding must not prefer one of them.
     fractions, copies = np.unique(np.minimum(design.fractions, 1), return_inverse=True)
     n_units = projections.mean.size
-    dtype = projections.products.dtype
     whole = projections.products.sum(axis=0)
     total, counted = np.zeros((n_units, fractions.size)), np.zeros((n_units, 1))
     for number, fold in enumerate(design.folds):
@@ -356,22 +355,71 @@ def cross_validate(design: RidgeDesign, projections: Projections) -> NDArray[np.
         products -= fold.mean * (held_out_sum[:, None] - n_held_out * mean)
         gradients = products @ fold.rotation
         distance = projections.squares[number] + n_held_out * (held_out_sum / n_held_out - mean[:, 0]) ** 2
-        step = max(1, SCRATCH_BYTES // (dtype.itemsize * fractions.size * fold.singular_values.size))
-        for start in range(0, n_units, step):
-            units = slice(start, min(start + step, n_units))
-            errors = _score_units(fold, projected[units], gradients[units], fractions)
-            errors += distance[units, None]
-            spread = projections.squares[number, units, None]
-            defined = spread > 0
-            errors /= np.where(defined, spread, 1)
-            total[units] += np.where(defined, 1 - errors, 0)
-            counted[units] += defined
+        r2 = score_held_out(
+            fold.singular_values,
+            fold.triangle,
+            projected,
+            gradients,
+            distance=distance,
+            spread=projections.squares[number],
+            fractions=fractions,
+        )
+        defined = np.isfinite(r2)
+        total += np.where(defined, r2, 0)
+        counted += defined[:, :1]
     total /= np.where(counted > 0, counted, np.nan)
     return total.T[copies]
 
 
-def _score_units(
-    fold: Fold, projected: NDArray[np.floating], gradients: NDArray[np.floating], fractions: NDArray[np.float64]
+def score_held_out(
+    singular_values: NDArray[np.float64],
+    triangle: NDArray[np.floating],
+    projected: NDArray[np.floating],
+    gradients: NDArray[np.floating],
+    *,
+    distance: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    fractions: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Score every fraction on the images that one fold holds out.
+
+    Parameters
+    ----------
+    singular_values : ndarray of shape (n_directions,)
+        s, of the training images' features less their mean.
+    triangle : ndarray of shape (n_rows, n_directions)
+        R, for which ``|R d|`` is the length of the predictions ``Q d`` of held-out images.
+    projected : ndarray of shape (n_units, n_directions)
+        c, of the training responses less their mean.
+    gradients : ndarray of shape (n_units, n_directions)
+        ``Q'y`` of the held-out responses less that mean.
+    distance, spread : ndarray of shape (n_units,)
+        Sums of squares of held-out responses around that mean and around their own; 0 of the latter where they are all equal.
+    fractions : ndarray of shape (n_fractions,)
+        Grid, ascending, at most 1.
+
+    Returns
+    -------
+    ndarray of shape (n_units, n_fractions), float64
+        R2; NaN for a unit whose held-out responses are all equal.
+    """
+    found = np.empty((len(projected), fractions.size))
+    step = max(1, SCRATCH_BYTES // (projected.dtype.itemsize * fractions.size * singular_values.size))
+    for start in range(0, len(projected), step):
+        units = slice(start, min(start + step, len(projected)))
+        errors = _sum_errors(singular_values, triangle, projected[units], gradients[units], fractions)
+        errors += distance[units, None]
+        defined = spread[units, None] > 0
+        found[units] = np.where(defined, 1 - errors / np.where(defined, spread[units, None], 1), np.nan)
+    return found
+
+
+def _sum_errors(
+    singular_values: NDArray[np.float64],
+    triangle: NDArray[np.floating],
+    projected: NDArray[np.floating],
+    gradients: NDArray[np.floating],
+    fractions: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Sum of squared errors on held-out images for each unit and fraction, less what it is without prediction."""
     from scipy.linalg.blas import dtrmm, strmm
@@ -379,13 +427,13 @@ def _score_units(
     n_units, n_directions = projected.shape
     shrunk = np.empty((n_units, fractions.size, n_directions), projected.dtype)
     agreements = np.empty((n_units, fractions.size))
-    shrink(projected, gradients, fold.singular_values, fractions, shrunk, agreements)
+    shrink(projected, gradients, singular_values, fractions, shrunk, agreements)
     rows = shrunk.reshape(-1, n_directions)
-    if fold.triangle.shape[0] == n_directions:
+    if triangle.shape[0] == n_directions:
         multiply = strmm if projected.dtype == np.float32 else dtrmm
-        predicted = multiply(1.0, fold.triangle, rows.T, overwrite_b=1).T
+        predicted = multiply(1.0, triangle, rows.T, overwrite_b=1).T
     else:
-        predicted = rows @ fold.triangle.T
+        predicted = rows @ triangle.T
     squares = np.empty(len(rows))
     square_lengths(predicted, squares)
     return squares.reshape(agreements.shape) - 2 * agreements

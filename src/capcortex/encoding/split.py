@@ -12,8 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from capcortex.arrays import open_array
-from capcortex.encoding.encode import LEAST_TEST_IMAGES, UNITS_AT_ONCE
-from capcortex.encoding.fractional_ridge import N_FOLDS
+from capcortex.encoding.encode import UNITS_AT_ONCE, part_images
 from capcortex.ids import Ids, positions
 
 
@@ -70,13 +69,6 @@ def open_split(betas: str, features: str, shared: Ids, *, subject: str) -> Itera
         of_model = file["features"].load()
     with open_array(betas, variables=["betas", "id73k"]) as file:
         ids = file["id73k"].to_numpy()
-        test = positions(shared, ids, what=betas)
-        training = np.setdiff1d(np.arange(ids.size), test)
-        if training.size <= N_FOLDS or test.size < LEAST_TEST_IMAGES:
-            raise ValueError(
-                f"{subject}: {training.size} images to train on and {test.size} that all subjects saw three times, expected "
-                f"more than {N_FOLDS} and at least {LEAST_TEST_IMAGES}; use more sessions, or write "
-                "encoding: {models: [], contrasts: []} into the config"
-            )
-        values = of_model.to_numpy()[positions(ids, of_model["id73k"].to_numpy(), what=features)]
-        yield Split(ids[training], ids[test], values[training], values[test], file["betas"])
+        training, test = part_images(
+            ids, shared, subject=subject, switch="encoding: {models: [], contrasts: []}", what=betas
+        )
