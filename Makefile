@@ -69,6 +69,7 @@ bench: .venv/dev
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/searchlight.py
 	$(BIN)/python bench/encoding.py
+	$(BIN)/python bench/decoding.py
 	$(BIN)/python bench/fetching.py
 
 # The way back in after Snakemake was killed: ends the jobs that it left in this folder, here and in SLURM's queue, then removes

@@ -155,16 +155,23 @@ class Study:
     @property
     def encoding_models(self) -> list[str]:
         """Models that responses are predicted from: on fsaverage, where several subjects share images enough for an image set."""
+        return self._where_images_are_shared("encoding")
+
+    def _where_images_are_shared(self, key: str) -> list[str]:
         possible = (
             self.config["roi_space"] == "fsaverage" and len(self.subjects) > 1 and self.config["shared_image_sets"]
         )
-        return list(self.config["encoding"]["models"]) if possible else []
+        return list(self.config[key]["models"]) if possible else []
+
+    @property
+    def decoding_models(self) -> list[str]:
+        """Models that are predicted from responses, under the same conditions."""
+        return self._where_images_are_shared("decoding")
 
     @property
     def sentence_model(self) -> str | None:
         """First encoding model whose features are vectors of whole captions, so that any sentence has such features."""
-        rows = map(self.model_row, self.encoding_models)
-        return next((row["model"] for row in rows if row["builder"] == "sentence" and row["words"] is None), None)
+        return next(filter(self.gives_sentences, self.encoding_models), None)
 
     @property
     def sentence_groups(self) -> dict[str, list[str]]:
@@ -210,6 +217,11 @@ class Study:
         }
         axes = {axis: list(dict.fromkeys([level, *further[axis]])) for axis, level in own.items()}
         return Multiverse(list(keys["models"]), rois, axes)
+
+    def gives_sentences(self, model: str) -> bool:
+        """Whether the features of a model are mean vectors of whole sentences, so that any sentence can be compared with them."""
+        row = self.model_row(model)
+        return row["builder"] == "sentence" and row["words"] is None
 
     @property
     def spaces(self) -> list[str]:

@@ -95,6 +95,7 @@ def find_unknown_names(config: Mapping[str, Any], tables: Mapping[str, pd.DataFr
         (("encoding", "models"), "models_table", "model"),
         (("multiverse", "models"), "models_table", "model"),
         (("multiverse", "within"), "atlases_table", "atlas"),
+        (("decoding", "models"), "models_table", "model"),
         (("encoder",), "encoders_table", "encoder"),
         (("rois",), "atlases_table", "atlas"),
     ):
@@ -167,7 +168,11 @@ def find_disagreements(
                 "keep your copy of NSD elsewhere",
             )
     if sound(("source",)) and config["source"] != "miniature" and "models_table" in tables:
-        keys = [key for key in (("models",), ("searchlight", "models"), ("encoding", "models")) if sound(key)]
+        keys = [
+            key
+            for key in (("models",), ("searchlight", "models"), ("encoding", "models"), ("decoding", "models"))
+            if sound(key)
+        ]
         yield from _find_models_of_the_miniature(config, tables["models_table"], keys)
     if sound(("rois",)):
         yield from _find_mixed_up_regions(config["rois"])
@@ -193,16 +198,16 @@ def _find_contrasts_without_models(config: Mapping[str, Any], key: str) -> Itera
 def _find_models_without_features(
     config: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], sound: Callable[..., bool]
 ) -> Iterator[Problem]:
-    if not sound(("encoding", "models")) or "models_table" not in tables:
+    if "models_table" not in tables:
         return
     models = tables["models_table"]
     ready = set(models.loc[models["builder"] == "rdm", "model"])
-    for position, name in enumerate(config["encoding"]["models"]):
-        if name in ready:
-            yield Problem(
-                ("encoding", "models", position),
-                f"{name!r} is a ready RDM, and has no features to predict responses from; leave it out",
-            )
+    for key, purpose in {"encoding": "to predict responses from", "decoding": "to predict from responses"}.items():
+        for position, name in enumerate(config[key]["models"] if sound((key, "models")) else []):
+            if name in ready:
+                yield Problem(
+                    (key, "models", position), f"{name!r} is a ready RDM, and has no features {purpose}; leave it out"
+                )
 
 
 def _find_odd_sentences(config: Mapping[str, Any], sound: Callable[..., bool]) -> Iterator[Problem]:

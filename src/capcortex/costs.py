@@ -39,6 +39,8 @@ GROUPS = {
         "tabulate_released_statistics",
         "tabulate_encoding",
         "tabulate_multiverse",
+        "tabulate_decoding",
+        "plot_decoding",
         "plot_roi_rsa",
         "plot_model_comparisons",
         "plot_pairwise",
@@ -143,6 +145,12 @@ ENCODED_VERTEX_SECONDS = 1.8e-3
 AGREEING_VERTEX_SECONDS = 0.4e-3
 """A vertex of one subject, whose averages are read and whose shared images are correlated: 10,000 images of 4,096 vertices take
 0.3 s to read; an estimate, not measured at full size."""
+DECODED_CUBE_SECONDS = 1.5e-9
+"""A cube of the number of a subject's images: products of images are decomposed six times; 100,000 vertices and 1000
+dimensions with it (docs/speed.md)."""
+
+COMPARED_SENTENCE_SECONDS = 40e-6
+"""A sentence of a dictionary: 768 dimensions, 515 predictions (docs/speed.md)."""
 
 PROJECTED_VERTEX_SECONDS = 5e-6
 """A vertex of one subject's map, sampled at three depths."""

@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 from capcortex import costs
 from capcortex.config import Study
+from capcortex.encoding.decode import decoding_memory_mb
 from capcortex.encoding.encode import UNITS_AT_ONCE, encoding_memory_mb
 from capcortex.nsd import sizes
 from capcortex.nsd.bookkeeping import MOST_SHARED, N_SUBJECTS, REPEATS
 from capcortex.nsd.sessions import FSAVERAGE_VERTICES
 from capcortex.rsa.rdm import n_pairs
 from capcortex.rsa.sentinel import N_SHIFTS
+from capcortex.text.dictionary import dictionary_memory_mb
 from capcortex.text.models import NEED_VECTORS, SENTENCES_OF_CAPTIONS
 
 # Of the miniature: fsaverage5 and volumes of about 33 x 41 x 31 voxels, of which 17,600 are in the mask.
@@ -114,7 +116,7 @@ def demands_of(study: Study) -> dict[str, Demand]:
     dict
         Of rules whose jobs all ask alike; of subjects with different numbers the largest counts.
     """
-    of_script = _of_trials(study) | _of_regions(study) | _of_maps(study) | _of_figures(study)
+    of_script = _of_trials(study) | _of_regions(study) | _of_maps(study) | _of_decoding(study) | _of_figures(study)
     if is_miniature(study):
         of_script |= _of_miniature(study)
     return _with_snakemake(of_script)
@@ -275,6 +277,40 @@ def _of_maps(study: Study) -> dict[str, Demand]:
         "plot_subject_maps": Demand(
             drawn, costs.FIGURE_SECONDS + (1 + n_subjects) * n_all * costs.DRAWN_VERTEX_SECONDS
         ),
+    }
+
+
+def n_dictionary_sentences(study: Study) -> int:
+    """Sentences of the dictionary: captions of all images, or at most as many as a user's file could have lines of 20 bytes."""
+    path = study.config["decoding"]["dictionary"]
+    if path is None:
+        return costs.CAPTIONS_OF_IMAGE * n_text_images(study)
+    return Path(path).stat().st_size // 20 if Path(path).exists() else 0
+
+
+def _of_decoding(study: Study) -> dict[str, Demand]:
+    n_subjects, n_sentences = len(study.subject_names), n_dictionary_sentences(study)
+    width = max([costs.FEATURES, *(_own_width(study, model) for model in study.decoding_models)])
+    n_images = int((study.subjects["sessions"] * study.subjects["trials_per_session"]).max()) // REPEATS
+    n_rows = 20 * n_subjects * len(study.decoding_models)
+    encoded = [study.encoder_row(model) for model in study.decoding_models if study.gives_sentences(model)]
+    second = max(
+        [costs.SENTENCE_SECONDS.get(row["encoder"], max(costs.SENTENCE_SECONDS.values())) for row in encoded if row],
+        default=0.0,
+    )
+    # Captions are in the cache; a file of one's own is encoded.
+    new = 0 if study.config["decoding"]["dictionary"] is None else n_sentences
+    texts_mb = 400 * n_sentences // 2**20
+    return {
+        "embed_dictionary": Demand(dictionary_memory_mb(n_sentences, costs.FEATURES), 10.0 + new * second),
+        "decode_embeddings": Demand(
+            texts_mb + decoding_memory_mb(n_images, MOST_SHARED, width),
+            costs.COMPILING_SECONDS
+            + costs.DECODED_CUBE_SECONDS * n_images**3
+            + costs.COMPARED_SENTENCE_SECONDS * n_sentences,
+        ),
+        "tabulate_decoding": Demand(costs.table_memory_mb(n_rows)),
+        "plot_decoding": Demand(costs.figure_memory_mb(costs.captions_mb(n_text_images(study)))),
     }
 
 

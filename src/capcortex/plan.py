@@ -400,6 +400,9 @@ def _n_jobs(study: Study) -> dict[str, int]:
         "fit_encoding_as_released": n_subjects * len(study.encoding_models),
         "collect_encoding": len(study.encoding_models),
         "plot_encoding_agreement": len(study.encoding_models),
+        "embed_dictionary": sum(map(study.gives_sentences, study.decoding_models)),
+        "decode_embeddings": n_subjects * len(study.decoding_models),
+        "plot_decoding": len(study.decoding_models),
         "compute_group_map": n_maps,
         "plot_group_map": n_maps,
         "plot_subject_maps": n_maps,
@@ -509,6 +512,7 @@ def _text_costs(study: Study) -> dict[str, Cost]:
         *study.model_names,
         *study.config["searchlight"]["models"],
         *study.encoding_models,
+        *study.decoding_models,
         *study.sentinel_models,
     }
     for model in sorted(needed):

@@ -91,7 +91,7 @@ def make_design_alpha(x, y, fraction):
 
 
 def test_blocks_of_features_change_nothing_and_those_that_lack_a_value_are_left_out():
-    x, y = make_data(90)
+    x, _ = make_data(90)
     x[3, 40], x[N_TRAINING + 2, 50] = np.nan, np.inf
     whole = gram_of(x)
     assert (whole.n_features, whole.n_left_out) == (88, 2)

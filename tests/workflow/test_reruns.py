@@ -122,6 +122,8 @@ CONFIGURATIONS: dict[str, dict[str, object]] = {
     },
     "sentences in `encoding: sentences`": {"encoding": {"sentences": {"people": ["A child."], "places": ["A hill."]}}},
     "`multiverse: distances`": {"multiverse": {"distances": ["euclidean"]}},
+    "a model more in `decoding: models`": {"decoding": {"models": ["caption", "content-vectors"]}},
+    "`decoding: dictionary`": {"decoding": {"models": ["caption"], "dictionary": str(ROOT / "README.md")}},
     "`searchlight: radius`": {"searchlight": {"radius": 3}},
     "`searchlight: distance`": {"searchlight": {"distance": "cosine"}},
     "`projection`": {"projection": "nsdcode"},

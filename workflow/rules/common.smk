@@ -41,6 +41,7 @@ from capcortex.costs import (
 from capcortex.demands import (
     demands_of,
     demands_of_model,
+    n_dictionary_sentences,
     n_ceilings,
     n_image_sets,
     n_rois,
@@ -381,6 +382,11 @@ def roi_names(wildcards):
     ]
 
 
+def on_fsaverage(wildcards):
+    """The subject of a job whose output does not name the space, which is fsaverage."""
+    return SimpleNamespace(subject=wildcards.subject, space="fsaverage")
+
+
 def native_atlases(wildcards):
     """Atlases in use whose labels must be brought from native surfaces to fsaverage."""
     return [
@@ -690,10 +696,15 @@ def files_nobody_makes():
         *STUDY.model_names,
         *STUDY.config["searchlight"]["models"],
         *STUDY.encoding_models,
+        *STUDY.decoding_models,
     }:
         path = STUDY.model_row(model)["path"]
         if path and not path.startswith(MINIATURE_FOLDER):
             files[path] = f"{STUDY.config['models_table']}, model {model}"
+    if STUDY.decoding_models and STUDY.config["decoding"]["dictionary"]:
+        files[STUDY.config["decoding"]["dictionary"]] = (
+            "config key decoding: dictionary"
+        )
     if STUDY.config["acceptance_table"]:
         files[study_file(STUDY.config["acceptance_table"])] = (
             "config key acceptance_table"

@@ -296,6 +296,7 @@ rule figures:
         expand(rules.plot_group_map.output, map=STUDY.maps),
         expand(rules.plot_subject_maps.output, map=STUDY.maps),
         expand(rules.plot_encoding_agreement.output, model=STUDY.encoding_models),
+        DECODING_FIGURES,
     localrule: True
 
 

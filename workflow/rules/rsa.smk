@@ -467,6 +467,7 @@ rule tables:
         in_roi_space(rules.compare_models.output.table) if STUDY.comparisons else [],
         RELEASED_STATISTICS,
         "results/tables/encoding.tsv" if STUDY.encoding_models else [],
+        DECODING_TABLE,
         (
             in_roi_space(rules.tabulate_all_pairs.output.table)
             if STUDY.config["pairs"] == "all"

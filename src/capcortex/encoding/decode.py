@@ -1,10 +1,10 @@
 """Decoding: embeddings of images that a subject saw, predicted from the responses, and what they are worth.
 
-Between the regression (``gram_ridge``) and the figure. Fitted on a subject's own images and tested on images that all subjects saw,
-as in Doerig et al. 2025, doi:10.1038/s42256-025-01072-0 (Fig. 2b). A prediction is compared with the embedding of its image by
-Pearson's r over dimensions, and this number needs company: embeddings of any two images correlate, since all share the mean
-embedding, so that even the mean alone "decodes" (`score_images`). The released code has one fraction for all dimensions, where the
-text says one for each, and leaves the mean embedding out of its predictions; both are here, the sound ones first.
+Between the regression (``gram_ridge``) and the figure. Fitted on a subject's own images and tested on images that all subjects
+saw, as in Doerig et al. 2025, doi:10.1038/s42256-025-01072-0 (Fig. 2b). A prediction is compared with the embedding of its image
+by Pearson's r over dimensions. That number needs company: embeddings of any two images correlate, since all share the mean
+embedding, so that even the mean alone "decodes" (`score_images`). The released code has one fraction for all dimensions, where
+the text says one for each, and leaves the mean embedding out of its predictions; both are here.
 """
 
 from collections.abc import Iterable
@@ -160,7 +160,7 @@ def score_images(predicted: NDArray[np.floating], targets: NDArray[np.floating])
     Returns
     -------
     ImageScores
-        NaN where a prediction or its embedding has the same value in all dimensions, and of an embedding that has, everywhere else.
+        NaN where a prediction or its embedding has the same value in all dimensions; such an embedding is not among the others.
         With a single image there are no others, and ``mismatched`` and ``identification`` are NaN.
     """
     correlations = correlate_rows(predicted, targets)
@@ -204,7 +204,7 @@ def caption_ceiling(
     counts = np.bincount(rows, minlength=len(images))
     several = counts[rows] > 1
     own, rows = values[several], rows[several]
-    r = (standardise_rows(own) * standardise_rows(sums[rows] - own)).sum(axis=1)
+    r = correlate_pairs(own, sums[rows] - own)
     divisor = np.where(counts > 1, counts, np.nan)
     return np.bincount(rows, weights=r, minlength=len(images)) / divisor
 
@@ -212,8 +212,8 @@ def caption_ceiling(
 def nearest_sentences(predicted: NDArray[np.floating], blocks: Iterable[NDArray[np.floating]]) -> Nearest:
     """Find the sentence of a dictionary whose vector correlates most with each prediction.
 
-    Sentences are compared in single precision, and those that rounding could have put first once more in double precision, each by
-    itself: the answer does not depend on the blocks. Memory: `nearest_memory_mb`.
+    Sentences are compared in single precision, and those that rounding could have put first once more in double precision, each
+    by itself: the answer does not depend on the blocks. Memory: `nearest_memory_mb`.
 
     Parameters
     ----------
@@ -232,7 +232,8 @@ def nearest_sentences(predicted: NDArray[np.floating], blocks: Iterable[NDArray[
         If there is no sentence; if a vector is not finite, or has another number of dimensions, naming its row.
     """
     exact = standardise_rows(np.asarray(predicted, dtype=np.float64))
-    directed = np.isfinite(exact).all(axis=1)
+    # A row without direction is NaN throughout.
+    directed = np.isfinite(exact[:, 0])
     rough = np.where(directed[:, None], exact, 0).astype(np.float32)
     # Twice the largest error of a product of two vectors of length 1.
     margin = max(1e-5, exact.shape[1] * float(np.finfo(np.float32).eps))
@@ -245,7 +246,7 @@ def nearest_sentences(predicted: NDArray[np.floating], blocks: Iterable[NDArray[
                 f"dictionary: expected vectors of {exact.shape[1]} dimensions, found shape {block.shape} from row {first} on"
             )
         sentences = standardise_rows(block)
-        flat = ~np.isfinite(sentences).all(axis=1)
+        flat = np.isnan(sentences[:, 0])
         for bad in np.flatnonzero(flat):
             if not np.isfinite(block[bad]).all():
                 raise ValueError(f"dictionary: row {first + bad} is not finite; make the dictionary again")
@@ -268,6 +269,11 @@ def nearest_sentences(predicted: NDArray[np.floating], blocks: Iterable[NDArray[
 def correlate_rows(left: NDArray[np.floating], right: NDArray[np.floating]) -> NDArray[np.float64]:
     """Pearson correlation of each row with each: shape (n_left, n_right); NaN where one of them is constant."""
     return np.clip(standardise_rows(left) @ standardise_rows(right).T, -1, 1)
+
+
+def correlate_pairs(left: NDArray[np.floating], right: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Pearson correlation of each row with that of the same place: shape (n_rows,); NaN where one of them is constant."""
+    return np.clip((standardise_rows(left) * standardise_rows(right)).sum(axis=1), -1, 1)
 
 
 def standardise_rows(values: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -87,8 +87,8 @@ def make_gram(blocks: Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]
     Parameters
     ----------
     blocks
-        Features of a block of the training images, (n_training, n_features), and of the test images, (n_test, n_features). A feature
-        that is not finite in every image is left out.
+        Features of a block of the training images, (n_training, n_features), and of the test images, (n_test, n_features). A
+        feature that is not finite in every image is left out.
 
     Returns
     -------

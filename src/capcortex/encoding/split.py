@@ -1,6 +1,6 @@
 """What is trained on and what is tested: features and responses of a subject's images, parted at what all subjects saw.
 
-Between files of averaged betas and features, and the regressions of encoding and decoding.
+Between files of averaged betas and features, and the regressions of encoding.
 """
 
 from collections.abc import Iterator
@@ -72,3 +72,5 @@ def open_split(betas: str, features: str, shared: Ids, *, subject: str) -> Itera
         training, test = part_images(
             ids, shared, subject=subject, switch="encoding: {models: [], contrasts: []}", what=betas
         )
+        values = of_model.to_numpy()[positions(ids, of_model["id73k"].to_numpy(), what=features)]
+        yield Split(ids[training], ids[test], values[training], values[test], file["betas"])

@@ -185,7 +185,7 @@ def draw_captions(
             else:
                 r = f"{row.r:.2f}".replace("-", "−")
                 write(left + PICTURE + 0.07, top, f"r = {r}\nid73k {row.id73k}", **NOTE)
-                lines = _wrapped(captions[row.id73k][0], NEAR_CELL, NEAR_LINES)
+                lines = wrap_text(captions[row.id73k][0], NEAR_CELL, NEAR_LINES)
                 write(left, top - PICTURE - 0.05, "\n".join(lines), fontsize=TEXT_SIZE)
     note = f"r: correlation of mean caption embeddings ({encoder})."
     if not pictures:
@@ -207,7 +207,7 @@ def _standardised(values: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.divide(centred, length, out=np.full_like(centred, np.nan), where=length > 0)
 
 
-def _wrapped(text: str, width: float, lines: int, *, indent: tuple[str, str] = ("", "")) -> list[str]:
+def wrap_text(text: str, width: float, lines: int, *, indent: tuple[str, str] = ("", "")) -> list[str]:
     """Break a text into lines of at most a width in inches; what does not fit is cut with an ellipsis."""
     for characters in range(int(width * _CHARACTERS_PER_INCH), 4, -1):
         wrapped = textwrap.wrap(
@@ -233,7 +233,7 @@ def _listed(captions: list[str]) -> list[str]:
     """Lines of captions below each other; as many captions as there is room for."""
     lines: list[str] = []
     for caption in captions:
-        wrapped = _wrapped(caption, TEXT, CAPTION_LINES, indent=("– ", "   "))
+        wrapped = wrap_text(caption, TEXT, CAPTION_LINES, indent=("– ", "   "))
         if len(lines) + len(wrapped) > EXAMPLE_LINES:
             return [*lines, "…"]
         lines += wrapped
