@@ -229,6 +229,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "score_searchlight": sum(-(-sets // costs.SETS_PER_JOB) for sets in subjects["image_sets"]),
         "compute_universes": n_subjects * n_spaces,
         "fit_encoding": n_subjects * len(encoded_by),
+        "fit_encoding_as_released": n_subjects * len(encoded_by),
         "collect_encoding": len(encoded_by),
         "plot_encoding_agreement": len(encoded_by),
         # Of captions, which have a dictionary.
@@ -267,6 +268,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
     once += ["estimate_agreement", "tabulate_encoding", "embed_sentences", "predict_sentences"]
     once += ["plot_caption_statistics", "plot_caption_tsne"]
     once += ["score_claims", "plot_scorecard"]
+    once += ["tabulate_released_statistics"]
     assert jobs_left(done.stdout + done.stderr) == expected | dict.fromkeys(once, 1)
 
 

@@ -136,6 +136,31 @@ def test_captions_shifted_by_one_image_fail_the_check(tiny_study: Path, tmp_path
     untouched = [row for row in after.index if "caption" not in row[0]]
     assert untouched
     assert (before.loc[untouched, "ok"] == after.loc[untouched, "ok"]).all()
+    # The scorecard changes in the rows that the check changes in, and in no other.
+    of_study, of_shifted = (
+        verdicts(path, tmp_path / "scorecard.tsv") for path in (results / "check.tsv", tmp_path / "check.tsv")
+    )
+    claims = {row: f"planted: {row[0]}, {row[1]}" for row in after.index}
+    changed = {claim for claim in claims.values() if of_study[claim] != of_shifted[claim]}
+    assert {claims[row] for row in effects} <= changed
+    assert changed == {claim for row, claim in claims.items() if before.at[row, "ok"] != after.at[row, "ok"]}
+
+
+def verdicts(check: Path, scorecard: Path) -> pd.Series:
+    """Score a check, and return the verdict of every claim."""
+    script("score_claims").main(
+        claims=str(ROOT / "config/claims.tsv"),
+        check=str(check),
+        tables={},
+        groups=[],
+        maps=[],
+        model_rdms={},
+        pairs=[],
+        confidence=0.95,
+        false_discovery_rate=0.05,
+        scorecard=str(scorecard),
+    )
+    return read_table(scorecard, columns=["claim", "verdict"]).set_index("claim")["verdict"]
 
 
 def run_check(

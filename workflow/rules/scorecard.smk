@@ -9,16 +9,14 @@ SCORED_BRAINS = STUDY.config["source"] != "miniature"
 # Maps that a claim can be about, with their kind and name there.
 SCORED_MAPS = (
     {
-        name: (
-            ("encoding-map", name.removeprefix(ENCODING))
-            if name.startswith(ENCODING)
-            else (
-                ("sentence-map", name.removeprefix(SENTENCES_OF))
-                if name.startswith(SENTENCES_OF)
-                else ("searchlight-map", name)
-            )
-        )
+        model: ("searchlight-map", model)
+        for model in STUDY.config["searchlight"]["models"]
+    }
+    | {ENCODING + model: ("encoding-map", model) for model in STUDY.encoding_models}
+    | {
+        name: ("sentence-map", name.removeprefix(SENTENCES_OF))
         for name in STUDY.maps
+        if name.startswith(SENTENCES_OF)
     }
     if SCORED_BRAINS
     else {}
