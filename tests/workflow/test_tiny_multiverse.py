@@ -137,7 +137,9 @@ def test_a_universe_far_from_the_studys_is_what_is_computed_by_hand(tiny_study: 
     upper = np.triu_indices(20, 1)
     for roi, label in REGIONS.items():
         kept = (volumes["streams"][at] == label) & (volumes["Kastner2015"][at] > 0) & (volumes["ncsnr"][at] >= 0.3)
-        values = np.array([single[seen == image][:, kept & measured].mean(axis=0) for image in of_brain["id73k"]])
+        values = np.array(
+            [single[seen == image][:, kept & measured].mean(axis=0) for image in of_brain["id73k"].to_numpy()]
+        )
         assert 2 <= values.shape[1] < (volumes["streams"][at] == label).sum()
         for path in features:
             model, of_model = path.stem, load(path)
