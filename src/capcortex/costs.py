@@ -152,6 +152,9 @@ dimensions with it (docs/speed.md)."""
 COMPARED_SENTENCE_SECONDS = 40e-6
 """A sentence of a dictionary: 768 dimensions, 515 predictions (docs/speed.md)."""
 
+DICTIONARY_SENTENCE_SECONDS = 100e-6
+"""A sentence of a dictionary is found in the cache, and its vector is written: an estimate, not measured at full size."""
+
 PROJECTED_VERTEX_SECONDS = 5e-6
 """A vertex of one subject's map, sampled at three depths."""
 

@@ -302,7 +302,10 @@ def _of_decoding(study: Study) -> dict[str, Demand]:
     new = 0 if study.config["decoding"]["dictionary"] is None else n_sentences
     texts_mb = 400 * n_sentences // 2**20
     return {
-        "embed_dictionary": Demand(dictionary_memory_mb(n_sentences, costs.FEATURES), 10.0 + new * second),
+        "embed_dictionary": Demand(
+            dictionary_memory_mb(n_sentences, costs.FEATURES),
+            costs.FIGURE_SECONDS + n_sentences * costs.DICTIONARY_SENTENCE_SECONDS + new * second,
+        ),
         "decode_embeddings": Demand(
             texts_mb + decoding_memory_mb(n_images, MOST_SHARED, width),
             costs.COMPILING_SECONDS
