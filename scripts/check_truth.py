@@ -25,6 +25,7 @@ from capcortex.truth import (
     rows_left_out,
     why_left_out,
 )
+from capcortex.truth_decoding import check_decoding, expected_decoding, why_decoding_left_out
 from capcortex.truth_encoding import FoundEncoding, check_encoding, read_preferences, why_encoding_left_out
 from capcortex.truth_maps import FoundMaps, check_maps, read_planted_volume, vertex_places, why_map_left_out
 
@@ -75,9 +76,11 @@ def main(
     checked_rois: list[str],
     searchlight: Mapping[str, Any] | None,
     encoding: Mapping[str, Any],
+    decoding: str | None,
+    decoded: Mapping[str, str],
     check: str,
 ) -> None:
-    """Check ROI scores, the maps described by ``searchlight`` when the study has some, and what ``encoding`` describes."""
+    """Check ROI scores, maps described by ``searchlight``, ``encoding``, and decoding of the models ``decoded``, where they are."""
     planted = yaml.safe_load(Path(truth).read_text(encoding="utf-8"))
     found = [read_table(path, columns=SCORE_COLUMNS) for path in scores]
     model_rdms = {}
@@ -122,7 +125,16 @@ def main(
     ]
     of_rois = [row for row, reason in zip(planted["checks"], reasons_of_rois, strict=True) if not reason]
     of_maps = [row for row, reason in zip(planted["map_checks"], reasons_of_maps, strict=True) if not reason]
-    bound, confidence = planted["equivalence_bound"], confidence_of_rows(len(of_rois) + len(of_maps) + len(of_encoding))
+    of_subjects = read_table(decoding, columns=["model", "subject", "measure", "value"]) if decoding else None
+    reasons_of_decoding = [
+        why_decoding_left_out(row, of_subjects, checked_rois=checked_rois, made_up_captions=made_up_captions)
+        for row in planted["decoding_checks"]
+    ]
+    of_decoding = [
+        row for row, reason in zip(planted["decoding_checks"], reasons_of_decoding, strict=True) if not reason
+    ]
+    n_rows = len(of_rois) + len(of_maps) + len(of_encoding) + len(of_decoding)
+    bound, confidence = planted["equivalence_bound"], confidence_of_rows(n_rows)
     parts = [
         check_truth(of_rois, bound, confidence, scores=scores_of_rois, ceilings=of_ceilings, expectation=expectation)
     ]
@@ -153,8 +165,16 @@ def main(
             latents=planted_latents,
         )
         parts.append(check_encoding(of_encoding, bound, confidence, found=found_encoding, preferences=pairs, seed=seed))
-    every_row = [*planted["checks"], *planted["map_checks"], *planted["encoding_checks"]]
-    reasons = [*reasons_of_rois, *reasons_of_maps, *reasons_of_encoding]
+    if of_subjects is not None and of_decoding:
+        expected = {}
+        for model in dict.fromkeys(row["model"] for row in of_decoding):
+            with open_array(decoded[model], variables=["features", "id73k"]) as file:
+                expected[model] = expected_decoding(
+                    brains, planted_latents, file["features"].load(), checked_rois, seed
+                )
+        parts.append(check_decoding(of_decoding, bound, confidence, table=of_subjects, expected=expected))
+    every_row = [*planted["checks"], *planted["map_checks"], *planted["encoding_checks"], *planted["decoding_checks"]]
+    reasons = [*reasons_of_rois, *reasons_of_maps, *reasons_of_encoding, *reasons_of_decoding]
     parts.append(rows_left_out(list(zip(every_row, reasons, strict=True))))
     write_table(join_rows(parts), check)
 
@@ -220,5 +240,7 @@ if __name__ == "__main__":
             checked_rois=list(snakemake.params.checked_rois),
             searchlight=searchlight_inputs(snakemake),
             encoding=read_encoding(snakemake),
+            decoding=next(iter(snakemake.input.decoding), None),
+            decoded=dict(zip(snakemake.params.decoded_models, snakemake.input.decoded, strict=True)),
             check=snakemake.output.check,
         )

@@ -255,6 +255,7 @@ def check_name(check: Mapping[str, Any]) -> str:
         "surface": f"map of {model}, surface - volume",
         "encoding": f"encoding by {model}",
         "sentences": f"predicted for sentences, {' - '.join(check.get('contrast', []))}",
+        "decoding": f"decoding of {model}, {check.get('measure')}",
     }[check["quantity"]]
 
 

@@ -1,4 +1,4 @@
-"""The tiny study's decoding: images are told apart where something was planted and nowhere else, and captions are their images'."""
+"""The tiny study's decoding: images are told apart where something was planted and nowhere else, by captions that are theirs."""
 
 import importlib.util
 from pathlib import Path

@@ -198,6 +198,8 @@ def run_check(
         made_up_captions=True,
         searchlight=None,
         encoding={"r": {}, "responses": {}, "features": {}, "sentences": {}, "sentence_model": None},
+        decoding=None,
+        decoded={},
         checked_rois=["early", "midlateral", "ventral", "lateral"] if checked_rois is None else checked_rois,
         check=str(check),
     )

@@ -1,6 +1,6 @@
 """Was the truth found? Compares results with what was planted; only the miniature has a truth.
 
-Needs: resources/miniature/truth, results/rsa, results/rdms/models, results/searchlight, results/maps. Makes: results/check.tsv.
+Needs: resources/miniature/truth, results/rsa, results/rdms/models, results/searchlight, results/maps, results/tables/decoding.tsv. Makes: results/check.tsv.
 """
 
 if STUDY.config["source"] == "miniature":
@@ -23,6 +23,8 @@ if STUDY.config["source"] == "miniature":
             models=every_model(rules.compute_model_rdm.output.rdm),
             scores=every_model(in_roi_space(rules.compare_roi_rdms.output.scores)),
             ceilings=in_roi_space(rules.estimate_roi_ceilings.output.ceilings),
+            decoding=[DECODING_TABLE] if STUDY.decoding_models else [],
+            decoded=expand(MODEL_FEATURES, model=STUDY.decoding_models),
             searchlight=scores_of_mapped_models,
             groups=expand(
                 rules.compute_group_map.output.group,
@@ -97,6 +99,7 @@ if STUDY.config["source"] == "miniature":
             encoding_models=STUDY.encoding_models,
             groups=list(SENTENCES),
             sentence_model=STUDY.sentence_model,
+            decoded_models=STUDY.decoding_models,
             mapped_models=STUDY.config["searchlight"]["models"],
             n_blocks=[len(image_set_blocks(subject)) for subject in STUDY.subject_names],
             radius=STUDY.config["searchlight"]["radius"],
