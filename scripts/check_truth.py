@@ -80,7 +80,7 @@ def main(
     decoded: Mapping[str, str],
     check: str,
 ) -> None:
-    """Check ROI scores, maps described by ``searchlight``, ``encoding``, and decoding of the models ``decoded``, where they are."""
+    """Check ROI scores, maps described by ``searchlight``, ``encoding``, and decoding of models ``decoded``, where they are."""
     planted = yaml.safe_load(Path(truth).read_text(encoding="utf-8"))
     found = [read_table(path, columns=SCORE_COLUMNS) for path in scores]
     model_rdms = {}
