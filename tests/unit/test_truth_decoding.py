@@ -69,9 +69,9 @@ def test_images_are_expected_to_be_told_apart_where_something_is_planted(expecte
 
 def check(expected, table, kind="effect", measure="r"):
     rows = [{"quantity": "decoding", "model": "caption", "measure": measure, "roi": "all", "kind": kind}]
-    return check_decoding(
-        rows, 0.05, 0.9999, table=table, expected={"caption": expected["ventral", "midlateral"]}
-    ).iloc[0]
+    return check_decoding(rows, 0.05, 0.99, table=table, expected={"caption": expected["ventral", "midlateral"]}).iloc[
+        0
+    ]
 
 
 def table_of(values):
