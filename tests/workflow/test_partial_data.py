@@ -18,7 +18,7 @@ from capcortex.verdict import verdict
 
 NO_MAPS = {"models": [], "contrasts": [], "radius": 2}
 NO_TEST = "tests and intervals over subjects need at least two subjects"
-FIGURES = ["roi-rsa", "rdms", "captions", "data-quality"]
+FIGURES = ["roi-rsa", "pairwise-fig3a", "rdms", "captions", "data-quality"]
 
 
 def clone_local(local_study: LocalStudy, folder: Path) -> None:

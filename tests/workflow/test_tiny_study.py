@@ -29,7 +29,7 @@ def script(name: str):
 
 
 def test_every_result_is_there(tiny_study: Path) -> None:
-    for name in ("roi-rsa", "rdms", "captions"):
+    for name in ("roi-rsa", "pairwise-fig3a", "rdms", "captions", "caption-statistics", "caption-tsne"):
         for suffix in ("pdf", "png", "tsv"):
             assert (tiny_study / f"results/figures/{name}.{suffix}").stat().st_size > 200
     assert not list(tiny_study.rglob(".partial-*"))
