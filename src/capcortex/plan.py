@@ -25,6 +25,7 @@ from capcortex.demands import (
     demands_of_model,
     is_miniature,
     model_rdm_bytes,
+    n_dictionary_sentences,
     n_rois,
     n_text_images,
     n_vertices,
@@ -332,6 +333,12 @@ def other_bytes(study: Study, subjects: Sequence[Sizes], small_files: int) -> di
             + 4 * costs.FEATURES * n_images * len(study.model_names)
             + rdms
         ),
+        "coefficients of encoding, dictionaries of decoding": len(study.encoding_models)
+        * sum((2 * costs.FEATURES + 20) * subject.n_vertices for subject in subjects)
+        + sum(map(study.gives_sentences, study.decoding_models))
+        * 4
+        * costs.FEATURES
+        * (n_dictionary_sentences(study) + costs.CAPTIONS_OF_IMAGE * MOST_SHARED),
         "maps, tables and figures": FIGURES_BYTES + len(study.maps) * sum(map(_map_bytes, subjects)),
         "raw betas that are kept": kept_raw_bytes(study, subjects),
     }
