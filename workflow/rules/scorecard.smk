@@ -33,13 +33,6 @@ SCORED_PAIRS = (
 SCORED_MODELS = sorted({model for pair in SCORED_PAIRS for model in pair})
 
 
-def made_by_a_rule(path):
-    """A table, if a rule of the study makes it."""
-    return (
-        [path] if any(path in map(str, rule.output) for rule in workflow.rules) else []
-    )
-
-
 # Tables of every kind that this configuration makes.
 SCORED_TABLES = {
     "facts": [rules.check_design.output.facts],
@@ -51,9 +44,9 @@ SCORED_TABLES = {
     "released": RELEASED_STATISTICS,
     "ceilings": [in_roi_space(rules.tabulate_ceilings.output.table)],
     "encoding": (
-        made_by_a_rule("results/tables/encoding.tsv") if STUDY.encoding_models else []
+        [rules.tabulate_encoding.output.table] if STUDY.encoding_models else []
     ),
-    "decoding": made_by_a_rule("results/tables/decoding.tsv"),
+    "decoding": [rules.tabulate_decoding.output.table] if STUDY.decoding_models else [],
 }
 
 
