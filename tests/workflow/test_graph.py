@@ -186,7 +186,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
     encoded_by = encoding["models"]
     n_maps = len(mapped) + len(contrasts) + len(encoded_by) + len(encoding["contrasts"])
     n_maps += len(encoding["sentence_contrasts"])
-    decoded = yaml.safe_load((ROOT / "config.yaml").read_text())["decoding"]["models"]
+    decoded = config["decoding"]["models"]
     n_hemispheres, n_depths, n_spaces = 2, 3, 2
     facts = pd.read_csv(ROOT / config["acceptance_table"], sep="\t", comment="#")
     with_prf = facts.loc[facts["fact"].str.startswith("prf-visualrois_voxels"), "subject"].nunique()
@@ -233,7 +233,7 @@ def test_jobs_of_the_whole_of_nsd_follow_from_the_tables(tmp_path: Path) -> None
         "collect_encoding": len(encoded_by),
         "plot_encoding_agreement": len(encoded_by),
         # Of captions, which have a dictionary.
-        "embed_dictionary": len(decoded),
+        "embed_dictionary": len([model for model in decoded if table.loc[model, "builder"] == "sentence"]),
         "decode_embeddings": n_subjects * len(decoded),
         "plot_decoding": len(decoded),
         "average_searchlight": len(mapped),

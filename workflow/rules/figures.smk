@@ -371,10 +371,14 @@ rule figS6:
 
 
 rule figS8:
-    """Encoding by names of objects, and its contrasts with other models."""
+    """Encoding by names of objects and its contrasts with other models, and decoding of these names where the study decodes them."""
     input:
         figures_of_maps(
             "group-map", ENCODED_BY_NAMES, f"{ENCODING_KEYS}, for category-words"
+        ),
+        expand(
+            rules.plot_decoding.output,
+            model=[name for name in STUDY.decoding_models if name == "category-words"],
         ),
     localrule: True
 
