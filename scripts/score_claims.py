@@ -1,6 +1,7 @@
 """Score the published numbers and claims, on the miniature the planted truth."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 
@@ -73,7 +74,7 @@ def evidence_of_models(
 
 def main(
     *,
-    claims: str,
+    claims: Path,
     check: str | None,
     tables: dict[str, list[str]],
     groups: list[str],
@@ -101,7 +102,7 @@ def main(
 if __name__ == "__main__":
     with job(snakemake):
         main(
-            claims=snakemake.input.claims,
+            claims=Path(snakemake.scriptdir).parent / snakemake.config["claims_table"],
             check=next(iter(snakemake.input.check), None),
             tables={kind: list(snakemake.input.get(kind)) for kind in snakemake.params.kinds},
             groups=list(snakemake.input.groups),

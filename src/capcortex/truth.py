@@ -262,7 +262,7 @@ def check_name(check: Mapping[str, Any]) -> str:
 def place_name(check: Mapping[str, Any]) -> str:
     """Name the region, or the units, of a row of the truth file in the table of checks."""
     if "prefer" in check:
-        return f"prefer {' to '.join(check['prefer'])}"
+        return " > ".join(check["prefer"])
     return str(check.get("roi", ELSEWHERE))
 
 

@@ -52,7 +52,7 @@ from capcortex.demands import (
     own_file_mb,
     universes_seconds,
 )
-from capcortex.digests import code_digest
+from capcortex.digests import code_digest, file_digest
 from capcortex.fetch.sources import TERMS_NOT_ACCEPTED, read_sources
 from capcortex.files import remove_partial_files
 from capcortex.inference.scenarios import SCENARIOS, n_studies

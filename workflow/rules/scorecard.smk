@@ -57,7 +57,6 @@ rule score_claims:
             kind: paths if SCORED_BRAINS else []
             for kind, paths in SCORED_TABLES.items()
         },
-        claims=study_file(STUDY.config["claims_table"]),
         check=[] if SCORED_BRAINS else [rules.check_truth.output.check],
         groups=expand(rules.compute_group_map.output.group, map=SCORED_MAPS),
         model_rdms=expand(rules.compute_model_rdm.output.rdm, model=SCORED_MODELS),
@@ -82,6 +81,8 @@ rule score_claims:
         runtime=minutes_of("score_claims"),
         disk_mb=10,
     params:
+        # Not an input, whose path from the folder of the results would change when that is moved.
+        claims=file_digest(STUDY_FOLDER / STUDY.config["claims_table"]),
         kinds=list(SCORED_TABLES),
         maps=list(SCORED_MAPS.values()),
         models=SCORED_MODELS,
