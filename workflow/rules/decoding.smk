@@ -33,7 +33,7 @@ rule embed_dictionary:
         # Whose captions are in the cache of sentences when they have been made.
         features=MODEL_FEATURES,
         trials=every_subject(rules.tabulate_trials.output.trials),
-        dictionary=STUDY.config["decoding"]["dictionary"] or [],
+        dictionary=[path for path in [STUDY.config["decoding"]["dictionary"]] if path],
     output:
         **DICTIONARY,
     log:
