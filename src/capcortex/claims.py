@@ -80,7 +80,7 @@ EVIDENCE_TABLES = {
     "searchlight-map": EvidenceTable(("model", "measure"), (), ("peak",), "searchlight: models"),
     "encoding-map": EvidenceTable(("model", "measure"), (), ("peak",), "encoding: models"),
     "sentence-map": EvidenceTable(("measure",), (), (), "encoding: sentences"),
-    "model-rdms": EvidenceTable(("model", "other", "measure"), (), ("r", "sd"), "models"),
+    "model-rdms": EvidenceTable(("model", "other", "measure"), (), ("r",), "models"),
     "encoding": EvidenceTable(
         ("model", "roi", "measure"), ("other",), ("r", "agreement", "r_over_agreement"), "encoding: models and rois"
     ),

@@ -55,6 +55,7 @@ GROUPS = {
         "average_searchlight",
         "project_searchlight",
         "collect_encoding",
+        "embed_sentences",
         "predict_sentences",
         "plot_encoding_agreement",
         "compute_group_map",

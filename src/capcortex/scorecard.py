@@ -26,7 +26,7 @@ from capcortex.claims import (
 )
 from capcortex.inference.group import is_shared
 from capcortex.inference.intervals import mean_interval
-from capcortex.inference.tests import holm_adjusted, one_sample_t
+from capcortex.inference.tests import ROUNDING, holm_adjusted, one_sample_t
 from capcortex.nsd.bookkeeping import N_SUBJECTS
 from capcortex.nsd.facts import FACTS_OF_ALL_SUBJECTS
 from capcortex.rsa.rdm import compare_sets
@@ -160,7 +160,7 @@ def evidence_of_map(
     """Peak of a group map, as the released code finds the limits of its colours.
 
     That is the mean with the largest absolute value among significant vertices; of sentences the largest mean among those
-    with an uncorrected p below 0.05.
+    with an uncorrected p below 0.05. Where vertices were tested and none is significant it is 0, without tests NaN.
 
     Parameters
     ----------
@@ -178,9 +178,11 @@ def evidence_of_map(
     of_sentences = table == "sentence-map"
     kept = p < UNCORRECTED_LEVEL if of_sentences else p_fdr < false_discovery_rate
     found = mean[kept & np.isfinite(mean)]
-    row: dict[str, object] = {"table": table, "n_subjects": n_subjects, "left_out": "no vertex is significant"}
+    row: dict[str, object] = {"table": table, "n_subjects": n_subjects, "left_out": "no vertex was tested"}
     row |= {"measure": name} if of_sentences else {"measure": "peak", "model": name}
-    if found.size:
+    if np.isfinite(p).any() and not found.size:
+        row |= {"estimate": 0.0, "left_out": ""}
+    elif found.size:
         peak = found[np.argmax(found if of_sentences else np.abs(found))]
         row |= {"estimate": float(peak), "left_out": ""}
     return _evidence([row])
@@ -207,21 +209,16 @@ def evidence_of_model_rdms(model: str, other: str, rdms: Mapping[str, xr.Dataset
     Returns
     -------
     DataFrame
-        Columns `EVIDENCE_COLUMNS`, two rows: ``r``, the mean over a subject's sets and then over subjects with a t interval over
-        subjects, and ``sd`` (ddof 1) over all sets of all subjects, NaN with a single one.
+        Columns `EVIDENCE_COLUMNS`, one row: ``r``, the mean over a subject's sets and then over subjects with a t interval over
+        subjects.
     """
     compared = compare_sets(rdms[model], rdms[other], left_name=f"model {model}", right_name=f"model {other}")
     r = compared["r"].to_series()
     r = r[~is_shared(r.index.to_series())]
     of_subjects = r.groupby(r.index.str.rpartition("-").get_level_values(0)).mean()
     interval = mean_interval(of_subjects, confidence)
-    shared: dict[str, object] = {"table": "model-rdms", "model": model, "other": other, "n_subjects": len(of_subjects)}
-    return _evidence(
-        [
-            shared | {"measure": "r", **interval._asdict(), "left_out": ""},
-            shared | {"measure": "sd", "estimate": float(r.std(ddof=1)), "left_out": ""},
-        ]
-    )
+    who: dict[str, object] = {"table": "model-rdms", "model": model, "other": other, "n_subjects": len(of_subjects)}
+    return _evidence([who | {"measure": "r", **interval._asdict(), "left_out": ""}])
 
 
 def evidence_of_subjects(table: str, values: pd.DataFrame, confidence: float) -> pd.DataFrame:
@@ -247,7 +244,7 @@ def evidence_of_subjects(table: str, values: pd.DataFrame, confidence: float) ->
     by = [*(["roi"] if has_regions else []), "measure"]
     for names, group in values.groupby(by, sort=False):
         place = dict(zip(by, names, strict=True))
-        wide = group.pivot_table(index="subject", columns="model", values="value", sort=False, dropna=False)
+        wide = group.pivot(index="subject", columns="model", values="value")
         alone = [({"model": model}, wide[model]) for model in wide]
         pairs = [({"model": a, "other": b}, wide[a] - wide[b]) for a, b in permutations(wide, 2)]
         for who, of_subjects in [*alone, *pairs]:
@@ -261,7 +258,9 @@ def evidence_of_subjects(table: str, values: pd.DataFrame, confidence: float) ->
 def _describe(values: pd.Series, confidence: float) -> dict[str, object]:
     if values.empty:
         return {"n_subjects": 0, "left_out": "no subject has a value"}
-    p = one_sample_t(values)[1]
+    # What is the same for all subjects, as the agreement of captions, has no test over them.
+    varies = np.ptp(values) > ROUNDING * np.abs(values).max()
+    p = one_sample_t(values)[1] if varies else np.nan
     reason = "an interval and a test over subjects need at least two of them" if len(values) < 2 else ""
     return {**mean_interval(values, confidence)._asdict(), "p": p, "n_subjects": len(values), "left_out": reason}
 

@@ -107,8 +107,8 @@ def test_what_was_planted_is_found(found):
     assert table["roi"].tolist() == [
         "ventral",
         "early",
-        "prefer people to places",
-        "prefer places to people",
+        "people > places",
+        "places > people",
         "elsewhere",
     ]
 

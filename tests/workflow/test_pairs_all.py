@@ -23,7 +23,7 @@ from capcortex.tables import read_table
 CONFIG = yaml.safe_load(TINY.read_text())
 SUBJECTS, MODELS, ROIS = CONFIG["subjects"], CONFIG["models"], CONFIG["rois"]["streams"]
 LABELS = {"early": 1, "midlateral": 3, "ventral": 5, "lateral": 6}
-GROUP = {"tabulate_roi_rsa", "plot_roi_rsa", "compare_models", "plot_model_comparisons"}
+GROUP = {"tabulate_roi_rsa", "plot_roi_rsa", "compare_models", "plot_model_comparisons", "plot_pairwise"}
 RUN = {"compare_all_pairs", "tabulate_all_pairs", *GROUP}
 
 

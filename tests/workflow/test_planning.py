@@ -81,7 +81,7 @@ def jobs(shown: Path) -> list[Job]:
 def test_memory_is_what_the_rules_ask_for(study: Study, jobs: list[Job]) -> None:
     planned = costs_of(study, [sizes_of(study, name) for name in study.subject_names])
     # Rules that no job of this study needs.
-    for rule in ("check_acceptance", "tabulate_all_pairs", "tabulate_released_statistics"):
+    for rule in ("check_acceptance", "tabulate_all_pairs", "tabulate_released_statistics", "fit_encoding_as_released"):
         del planned[rule]
     assert set(planned) == {job.rule for job in jobs}
     for rule, cost in planned.items():
@@ -111,6 +111,7 @@ def test_a_further_attempt_gets_more_memory_and_time(shown: Path, jobs: list[Job
     options = yaml.safe_load(TINY.read_text()) | {"pairs": "all", "as_released": True}
     overlay.write_text(yaml.safe_dump(options))
     names = [f"results/tables/{name}_space-fsaverage.tsv" for name in ("all-pairs", "released")]
+    names.append("results/tables/encoding.tsv")
     fetched = tmp_path / "fetched"
     copy_without_messages(fetched)
     nsd = fetched / "config/nsd.yaml"

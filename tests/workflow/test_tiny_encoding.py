@@ -187,6 +187,7 @@ def test_the_table_is_the_mean_over_vertices_of_a_region(tiny_study: Path) -> No
 def test_people_agree_where_they_were_made_alike(tiny_study: Path) -> None:
     table = pd.read_csv(tiny_study / "results/tables/encoding.tsv", sep="\t")
     agreement = table.groupby("roi")["agreement"].mean()
+    # Of 600 vertices and 71 images the standard error of a mean r is 0.005, if vertices were independent.
     for name in ("early", "ventral", "lateral"):
-        assert agreement[name] > 0.05
-    assert abs(agreement["midlateral"]) < BOUND
+        assert agreement[name] > 0.03
+    assert abs(agreement["midlateral"]) < 0.03

@@ -252,6 +252,8 @@ if SENTENCES:
             "logs/embed_sentences/embed_sentences.log",
         benchmark:
             "benchmarks/embed_sentences/embed_sentences.tsv"
+        group:
+            GROUP_OF["embed_sentences"]
         conda:
             "../../envs/embed.yaml"
         threads: 1
