@@ -132,6 +132,8 @@ def test_an_added_model_extracts_nothing_and_is_compared_over_all_pairs(all_pair
         "compare_roi_rdms",
         "plot_rdms",
         "check_truth",
+        "score_claims",
+        "plot_scorecard",
     }
 
 
