@@ -5,8 +5,8 @@ import xarray as xr
 
 from capcortex.arrays import write_array
 from capcortex.jobs import job
-from capcortex.nsd.bookkeeping import TRIAL_COLUMNS, seen_three_times_by_all
-from capcortex.tables import read_table, write_table
+from capcortex.nsd.bookkeeping import read_shared_images
+from capcortex.tables import write_table
 from capcortex.text.captions import load_captions
 from capcortex.text.dictionary import write_vectors
 from capcortex.text.encoders import encode_sentences, load_encoder
@@ -27,7 +27,7 @@ def main(
     of_captions: str,
 ) -> None:
     encoder = load_encoder(source, encoder_record, seed=seed)
-    shared = seen_three_times_by_all(pd.concat([read_table(path, columns=TRIAL_COLUMNS) for path in trials]))
+    shared = read_shared_images(trials)
     table = load_captions(captions)
     texts = captions_without(table, shared) if dictionary is None else read_sentences(dictionary)
     write_vectors(texts, encoder, cache, vectors)

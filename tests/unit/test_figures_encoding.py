@@ -64,4 +64,8 @@ def test_one_subject_and_no_vertex_make_a_figure():
     table = pd.DataFrame([{"roi": "early", "subject": "subj01", "r": 0.1, "agreement": np.nan, "noise_ceiling": 0.5}])
     nothing = np.full((1, 6), np.nan)
     found = plotted_numbers(nothing, nothing, REGIONS, table, 0.95)
-    draw_encoding(found, title="Encoding: Captions", source="local")
+    figure = draw_encoding(found, title="Encoding: Captions", source="local")
+    assert len(panel(figure, "vertices").collections) == 0
+    drawn = [line.get_ydata()[0] for line in panel(figure, "regions").get_lines() if line.get_marker() in ("o", "_")]
+    # Each mean stands on the one subject's dot.
+    assert sorted(drawn) == pytest.approx([0.1, 0.1, 0.5, 0.5])
