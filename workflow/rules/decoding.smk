@@ -3,27 +3,6 @@
 Needs: results/betas, results/models/features, results/captions, results/design/trials. Makes: results/decoding, results/tables/decoding.tsv.
 """
 
-# Vectors of a dictionary and of captions, of models that give sentences any.
-DICTIONARY = {
-    name: f"results/decoding/{{model}}/{file}"
-    for name, file in {
-        "vectors": "dictionary.nc",
-        "sentences": "sentences.tsv",
-        "of_captions": "captions.nc",
-    }.items()
-}
-
-
-def dictionary_of(wildcards):
-    """Files of the dictionary of a model whose features are vectors of sentences; nothing for others."""
-    return DICTIONARY if STUDY.gives_sentences(wildcards.model) else {}
-
-
-def dictionary_disk_mb(wildcards):
-    """Vectors of the sentences of a dictionary, in the study and in the cache, and the sentences."""
-    n_sentences = n_dictionary_sentences(STUDY)
-    return 50 + int(2.4 * features_mb(n_sentences)) + n_sentences // 4000
-
 
 rule embed_dictionary:
     """Vectors of the sentences that decoded embeddings are put into words with, and of single captions of the shared images."""
@@ -190,15 +169,6 @@ rule plot_decoding:
 # Files of the decoding of all models.
 DECODING_TABLE = rules.tabulate_decoding.output.table if STUDY.decoding_models else []
 DECODING_FIGURES = expand(rules.plot_decoding.output, model=STUDY.decoding_models)
-
-
-def figure_of_decoding(wildcards):
-    """Files of the figure of the first decoding model, when they are asked for."""
-    if not STUDY.decoding_models:
-        raise WorkflowError(
-            "the study decodes no model: see the config keys decoding: models, shared_image_sets and roi_space"
-        )
-    return expand(rules.plot_decoding.output, model=STUDY.decoding_models[:1])
 
 
 rule fig2b:
