@@ -25,7 +25,8 @@ rule embed_dictionary:
         ),
     conda:
         "../../envs/embed.yaml"
-    threads: embedding_threads
+    # Captions have their vectors already.
+    threads: embedding_threads if STUDY.config["decoding"]["dictionary"] else 1
     resources:
         mem_mb=memory_of("embed_dictionary"),
         runtime=minutes_of("embed_dictionary"),
