@@ -22,8 +22,7 @@ N_PAIRS = 66  # of twelve images
 ALIKE = ("pearson", "correlation")
 
 
-@pytest.fixture
-def study(rng):
+def make_study(rng):
     """Scores on own and shared sets, registry of ceilings, and bootstrap of two regions; caption fits best."""
     models = rng.normal(size=(len(MODELS), N_PAIRS))
     rows, bootstraps, shared, everything = [], [], {}, {}
@@ -46,6 +45,11 @@ def study(rng):
     )
     bootstrap = xr.concat(bootstraps, dim="roi").assign_coords(roi=ROIS, model=MODELS, model_2=MODELS)
     return pd.DataFrame(rows, columns=SCORE_COLUMNS), ceilings, bootstrap
+
+
+@pytest.fixture
+def study(rng):
+    return make_study(rng)
 
 
 FAMILIES = {

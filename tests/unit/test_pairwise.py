@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from scipy import stats
-from test_comparisons import MODELS, ROIS, means_of, study  # noqa: F401 - a fixture
+from test_comparisons import MODELS, ROIS, make_study, means_of
 from test_figures import faults_of_texts, panel, words
 
 from capcortex.figures.pairwise import UNTESTED, draw_pairwise, printed
@@ -16,7 +16,12 @@ from capcortex.inference.pairwise import PAIRWISE_COLUMNS, compare_pairwise
 LABELS = {model: model.title() for model in MODELS}
 
 
-def test_every_pair_is_scipys_paired_test_corrected_within_its_region(study):  # noqa: F811
+@pytest.fixture
+def study(rng):
+    return make_study(rng)
+
+
+def test_every_pair_is_scipys_paired_test_corrected_within_its_region(study):
     scores, _, bootstrap = study
     table = compare_pairwise(scores, bootstrap, MODELS, 0.95)
     assert list(table.columns) == PAIRWISE_COLUMNS
@@ -30,13 +35,13 @@ def test_every_pair_is_scipys_paired_test_corrected_within_its_region(study):  #
         np.testing.assert_allclose(here["p_shared_adjusted"], stats.false_discovery_control(here["p_shared"]))
 
 
-def test_a_region_is_a_family_of_its_own(study):  # noqa: F811
+def test_a_region_is_a_family_of_its_own(study):
     scores, _, bootstrap = study
     both, one = (compare_pairwise(rows, bootstrap, MODELS, 0.95) for rows in (scores, scores[scores["roi"] == ROIS[1]]))
     pd.testing.assert_frame_equal(both[both["roi"] == ROIS[1]].reset_index(drop=True), one)
 
 
-def test_the_order_of_models_turns_differences_and_nothing_else(study):  # noqa: F811
+def test_the_order_of_models_turns_differences_and_nothing_else(study):
     scores, _, bootstrap = study
     forth, back = (
         compare_pairwise(scores, bootstrap, models, 0.95).set_index(["roi", "model", "minus"])
@@ -49,7 +54,7 @@ def test_the_order_of_models_turns_differences_and_nothing_else(study):  # noqa:
         np.testing.assert_allclose(forth[column], back[column])
 
 
-def test_one_model_has_no_pair(study):  # noqa: F811
+def test_one_model_has_no_pair(study):
     scores, _, bootstrap = study
     with pytest.raises(ValueError, match="found 1 models, expected two or more"):
         compare_pairwise(scores, bootstrap, ["caption"], 0.95)
