@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -181,6 +181,12 @@ def read_claims(path: str | Path) -> pd.DataFrame:
     if mistakes := list(claim_mistakes(claims, str(path))):
         raise ValueError("\n".join(mistakes))
     return claims.astype({"value": float, "tolerance": float})
+
+
+def pairs_of_claims(claims: pd.DataFrame, models: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of the models in use whose RDMs claims compare with each other."""
+    named = claims.loc[claims["table"] == "model-rdms", ["model", "other"]].drop_duplicates()
+    return [(a, b) for a, b in named.itertuples(index=False) if {a, b} <= set(models)]
 
 
 class Evidence(NamedTuple):

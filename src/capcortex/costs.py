@@ -79,8 +79,10 @@ EMBEDDING_CORES = 4
 SETS_PER_JOB = 10
 """Image sets that one searchlight job scores: the betas of 10 sets of 100 images in 220,000 voxels take 0.9 GB."""
 
-SNAKEMAKE_MB = 300
-"""In a job of a cluster two processes of Snakemake stand beside the script, each of about 150 MB: rules ask for them too."""
+SNAKEMAKE_MB = 450
+"""In a job of a cluster two processes of Snakemake stand beside the script, and rules ask for them too: each has 150 to 160 MB of
+its own and 90 MB of libraries, which control groups count once. Where SLURM adds up processes instead, one that starts another
+counts twice for a moment: 2 x 240 MB, before the script is there."""
 
 FETCHING_MB = 500
 """What a rule that fetches asks for, with Snakemake: 50 MB were measured for any size of file (docs/speed.md)."""

@@ -4,7 +4,7 @@ Results of all kinds are brought into one long table, the evidence, with a row f
 A claim selects one row of it, or none, and is judged by that row alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import permutations
 from typing import Any
 
@@ -186,12 +186,6 @@ def evidence_of_map(
         peak = found[np.argmax(found if of_sentences else np.abs(found))]
         row |= {"estimate": float(peak), "left_out": ""}
     return _evidence([row])
-
-
-def pairs_of_claims(claims: pd.DataFrame, models: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of the models in use whose RDMs claims compare with each other."""
-    named = claims.loc[claims["table"] == "model-rdms", ["model", "other"]].drop_duplicates()
-    return [(a, b) for a, b in named.itertuples(index=False) if {a, b} <= set(models)]
 
 
 def evidence_of_model_rdms(model: str, other: str, rdms: Mapping[str, xr.Dataset], confidence: float) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from capcortex.claims import (
     SCORE_COLUMNS,
     Evidence,
     judge_claim,
+    pairs_of_claims,
     read_claims,
 )
 from capcortex.figures.scorecard import MINIATURE, draw_scorecard, plotted_numbers
@@ -40,7 +41,6 @@ from capcortex.scorecard import (
     evidence_of_regions,
     evidence_of_released,
     evidence_of_subjects,
-    pairs_of_claims,
     score_claims,
 )
 from capcortex.tables import read_table, write_table

@@ -1,6 +1,8 @@
 """The graph can be planned, every rule keeps the house's conventions, and what the documents say is true."""
 
 import re
+import subprocess
+import sys
 import time
 import tomllib
 from collections import Counter
@@ -43,6 +45,18 @@ def test_rules_were_found() -> None:
     )
     scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
     assert scripts == set(WORKING_RULES)
+
+
+def test_rules_import_nothing_that_takes_long() -> None:
+    """Every job of a cluster reads the rules twice, and holds what they import beside its script."""
+    lines = [
+        line for path in RULE_FILES for line in re.findall(r"^from (capcortex[\w.]*) import", path.read_text(), re.M)
+    ]
+    assert "capcortex.config" in lines
+    names = ("scipy.stats", "sklearn", "matplotlib", "torch", "spacy", "boto3")
+    code = f"import sys, {', '.join(sorted(set(lines)))}\nprint([name for name in {names} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("name", sorted(WORKING_RULES))

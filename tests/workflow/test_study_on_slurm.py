@@ -144,6 +144,16 @@ def ends(jobs: list) -> dict[str, list[str]]:
     return found
 
 
+def logs_of_failed(study: Path, jobs: list) -> dict[str, str]:
+    """What the jobs that did not complete left in SLURM's logs, which say what killed them."""
+    return {
+        f"{job.comment}: {job.state}": log.read_text()[-3000:]
+        for job in jobs
+        if job.state != "COMPLETED"
+        for log in study.glob(f"logs/slurm/**/{job.number}.log")
+    }
+
+
 def test_the_study_through_slurm_equals_that_of_one_machine(
     slurm: PrivateSlurm, tiny_study: Path, tmp_path: Path
 ) -> None:
@@ -153,7 +163,7 @@ def test_the_study_through_slurm_equals_that_of_one_machine(
     print("largest differences:", require_equal_runs(tmp_path, tiny_study))
     jobs = study.jobs()
     print(len(jobs), "jobs:", Counter(re.sub("_wildcards.*", "", job.comment) for job in jobs))
-    assert {job.state for job in jobs} == {"COMPLETED"}, ends(jobs)
+    assert {job.state for job in jobs} == {"COMPLETED"}, logs_of_failed(tmp_path, jobs)
     assert {job.node for job in jobs} == set(NODES)
     assert not list(tmp_path.rglob(".partial-*"))
     assert submitter(tmp_path) is None
@@ -173,7 +183,7 @@ def test_the_miniature_through_slurm_finds_its_truth(slurm: PrivateSlurm, tmp_pa
         assert study.wait(2 * WHOLE_S) == 0, study.output()[-4000:]
     jobs = study.jobs()
     print(len(jobs), "jobs:", Counter(re.sub("_wildcards.*", "", job.comment) for job in jobs))
-    assert {job.state for job in jobs} == {"COMPLETED"}, ends(jobs)
+    assert {job.state for job in jobs} == {"COMPLETED"}, logs_of_failed(tmp_path, jobs)
     verdict = subprocess.run(
         [sys.executable, "-m", "capcortex.verdict"], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from capcortex.claims import read_claims
+from capcortex.claims import pairs_of_claims, read_claims
 from capcortex.config import (
     ENCODING,
     SENTENCES_OF,
@@ -83,7 +83,6 @@ from capcortex.rsa.all_pairs import all_pairs_memory_mb
 from capcortex.rsa.multiverse import level_name
 from capcortex.rsa.rdm import n_pairs
 from capcortex.rsa.searchlight import searchlight_memory_mb
-from capcortex.scorecard import pairs_of_claims
 from capcortex.tables import read_table
 from capcortex.text.encoders import is_on_hub
 from capcortex.text.models import is_seeded
