@@ -64,10 +64,10 @@ def _read(path: Path) -> _Source:
     """Read a file without what changes no result: remarks, docstrings, layout, the version's number."""
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     tree.body = [node for node in tree.body if not _sets_version(node)]
-    reader = _Reader()
-    written = _written(reader.visit(tree))
+    names: set[str] = set()
+    written = _written(tree, names)
     files = set()
-    for name in reader.names:
+    for name in names:
         parts = name.split(".")
         if parts[0] != PACKAGE.name:
             continue
@@ -78,34 +78,31 @@ def _read(path: Path) -> _Source:
     return _Source(frozenset(files), hashlib.sha256(written.encode()).digest())
 
 
-class _Reader(ast.NodeTransformer):
-    """Drop texts that stand alone, docstrings and those under constants, and collect the names of what is imported."""
+def _written(node: Any, names: set[str]) -> str:
+    """Write a tree as `ast.dump` does, but without empty fields: which of them there are differs between versions of Python.
 
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        remark = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if remark else self.generic_visit(node)
-
-    def visit_Import(self, node: ast.Import) -> ast.Import:
-        self.names |= {alias.name for alias in node.names}
-        return node
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:
-        if node.module and node.level == 0:
-            self.names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        return node
-
-
-def _written(node: Any) -> str:
-    """Write a tree as `ast.dump` does, but without empty fields: which of them there are differs between versions of Python."""
+    Texts that stand alone are left out, docstrings and those under constants. What is imported is added to ``names``.
+    """
     if isinstance(node, list):
-        return f"[{', '.join(map(_written, node))}]"
+        return f"[{', '.join([_written(part, names) for part in node])}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    fields = [f"{name}={_written(value)}" for name, value in ast.iter_fields(node) if value not in (None, [])]
+    if isinstance(node, ast.Import):
+        names.update(alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        names.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+    fields = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            value = [part for part in value if not _is_remark(part)]
+        if value is not None and value != []:
+            fields.append(f"{name}={_written(value, names)}")
     return f"{type(node).__name__}({', '.join(fields)})"
+
+
+def _is_remark(node: Any) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _sets_version(node: ast.stmt) -> bool:
