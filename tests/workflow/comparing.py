@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import xarray as xr
+from running import ROOT, script
 from scipy import stats
 
 from capcortex.inference.pairs import COMPARISON_COLUMNS
@@ -79,3 +80,20 @@ def require_sampling_error(path: Path) -> pd.DataFrame:
     assert (p > 0.05).mean() >= 0.9, (p > 0.05).mean()
     assert p.min() * len(p) > 0.001, table.loc[p.argmin()]
     return table
+
+
+def verdicts(check: Path, scorecard: Path) -> pd.Series:
+    """Score a check, and return the verdict of every claim."""
+    script("score_claims").main(
+        claims=str(ROOT / "config/claims.tsv"),
+        check=str(check),
+        tables={},
+        groups=[],
+        maps=[],
+        model_rdms={},
+        pairs=[],
+        confidence=0.95,
+        false_discovery_rate=0.05,
+        scorecard=str(scorecard),
+    )
+    return read_table(scorecard, columns=["claim", "verdict"]).set_index("claim")["verdict"]

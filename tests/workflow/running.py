@@ -1,5 +1,6 @@
-"""Run the study's Snakefile: from a copy of the code in the folder, or from the repository on a folder of its own."""
+"""Run the Snakefile, from a copy of the code in the folder or from the repository on a folder of its own, or a single script."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,14 @@ def command(folder: Path, config: Path | None = TINY) -> list[str]:
 def run_snakemake(folder: Path, *arguments: str, config: Path | None = TINY) -> subprocess.CompletedProcess:
     """Run Snakemake in ``folder``, by default on the tiny study, until it ends."""
     return subprocess.run([*command(folder, config), *arguments], capture_output=True, text=True, check=False)
+
+
+def script(name: str):
+    """Import a script as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def hold_a_job(folder: Path, rule: str = "") -> psutil.Process | None:

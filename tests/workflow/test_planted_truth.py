@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 import yaml
 from asking import copy_without_messages, jobs_of, require_fitting_memory
-from comparing import require_sampling_error
+from comparing import require_sampling_error, verdicts
 from running import ROOT, run_snakemake
 
+from capcortex.claims import NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED
 from capcortex.tables import read_table
 
 CAPTIONS = "CAPCORTEX_CAPTIONS"
 TRUTH = yaml.safe_load((ROOT / "config/truth.yaml").read_text())
 ROWS = [row for key, rows in TRUTH.items() if key.endswith("checks") for row in rows]
+VERDICT_OF = {"yes": REPRODUCED, "NO": NOT_REPRODUCED}
 
 
 def check_all_ok(folder: Path, overlay: dict, n_rows: int) -> None:
@@ -59,6 +61,8 @@ def test_an_effect_that_is_not_planted_is_missed_in_its_rows_and_in_no_other(tmp
     done = run_snakemake(tmp_path, "--", "results/check.tsv", config=tmp_path / "overlay.yaml")
     assert done.returncode == 0, done.stderr[-3000:]
     check = read_table(tmp_path / "results/check.tsv", columns=["check", "roi", "kind", "ok", "left_out"])
+    scored = verdicts(tmp_path / "results/check.tsv", tmp_path / "scorecard.tsv")
+    assert scored[: len(check)].tolist() == check["ok"].map(VERDICT_OF).fillna(NOT_TESTABLE).tolist()
     check = check[check["left_out"].isna()]
     missed = check["ok"] == "NO"
     expected = (check["roi"] == "lateral") & (check["kind"] == "effect")

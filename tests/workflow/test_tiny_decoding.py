@@ -1,13 +1,12 @@
 """The tiny study's decoding: images are told apart where something was planted and nowhere else, by captions that are theirs."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from running import ROOT
+from running import script
 
 from capcortex.nsd import layout
 
@@ -17,9 +16,6 @@ DECODING = "results/decoding/caption/{subject}.nc"
 
 def decode(tiny_study: Path, decoding: Path, rois: list[str], **changes: str | None) -> xr.Dataset:
     """Decode the first subject, who has training images enough: others have six."""
-    spec = importlib.util.spec_from_file_location("decode_embeddings", ROOT / "scripts/decode_embeddings.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     nsd = tiny_study / "resources/nsd"
     version = "betas_fithrf_GLMdenoise_RR"
     files = {
@@ -29,7 +25,7 @@ def decode(tiny_study: Path, decoding: Path, rois: list[str], **changes: str | N
         "sentences": None,
         "of_captions": None,
     }
-    module.main(
+    script("decode_embeddings").main(
         **files | changes,
         trials=[str(tiny_study / f"results/design/trials/{subject}.tsv") for subject in SUBJECTS],
         labels=[

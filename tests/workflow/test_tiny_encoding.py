@@ -1,6 +1,5 @@
 """The tiny study's encoding: signal where it was planted and nowhere else, as long as captions belong to their images."""
 
-import importlib.util
 from pathlib import Path
 
 import nibabel
@@ -9,7 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
-from running import ROOT
+from running import ROOT, script
 
 from capcortex.nsd.layout import HEMISPHERES
 
@@ -21,10 +20,7 @@ BOUND = yaml.safe_load((ROOT / "config/truth.yaml").read_text())["equivalence_bo
 
 
 def fit_encoding(*, rule: str = "fit_encoding", **files: str) -> None:
-    spec = importlib.util.spec_from_file_location(rule, ROOT / f"scripts/{rule}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main(subject="subj01", model="caption", **files)
+    script(rule).main(subject="subj01", model="caption", **files)
 
 
 def trials_of(tiny_study: Path) -> list[str]:

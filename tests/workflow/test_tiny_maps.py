@@ -1,6 +1,5 @@
 """The tiny study's maps: equal to what rsatoolbox makes of the raw files, and sensitive to a slip by one image."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
-from running import ROOT, TINY, run_snakemake
+from running import TINY, run_snakemake, script
 
 from capcortex.images import read_volume
 from capcortex.nsd import layout
@@ -23,14 +22,6 @@ from capcortex.tables import read_table
 SUBJECTS = ["subj01", "subj02", "subj03"]
 VERSION = "betas_fithrf_GLMdenoise_RR"
 RADIUS = yaml.safe_load(TINY.read_text())["searchlight"]["radius"]
-
-
-def script(name: str):
-    """Import a script as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def measure_from_raw_files(tiny_study: Path, subject: str) -> tuple[np.ndarray, dict[int, np.ndarray]]:

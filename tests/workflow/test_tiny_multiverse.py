@@ -1,6 +1,5 @@
 """The tiny study's multiverse: the study's own results under its own choices, and what is computed by hand under others."""
 
-import importlib.util
 from pathlib import Path
 
 import nibabel
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from running import ROOT
+from running import script
 from scipy.spatial.distance import pdist
 from scipy.stats import rankdata
 
@@ -59,10 +58,7 @@ def load(path: Path) -> xr.Dataset:
 
 
 def compute_universes(**arguments: object) -> None:
-    spec = importlib.util.spec_from_file_location("compute_universes", ROOT / "scripts/compute_universes.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main(**arguments)
+    script("compute_universes").main(**arguments)
 
 
 def test_a_universe_far_from_the_studys_is_what_is_computed_by_hand(tiny_study: Path, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The tiny study really runs; what it makes is whole, explained by provenance, and sensitive to a slip by one image."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -11,21 +10,14 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
-from running import ROOT, TINY, run_snakemake
+from comparing import verdicts
+from running import ROOT, TINY, run_snakemake, script
 
 from capcortex.tables import read_table, write_table
 from capcortex.verdict import verdict
 
 SUBJECTS = ["subj01", "subj02", "subj03"]
 MODELS = ["caption", "categories", "content-vectors", "random", "picture-attributes"]
-
-
-def script(name: str):
-    """Import a script as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_every_result_is_there(tiny_study: Path) -> None:
@@ -144,23 +136,6 @@ def test_captions_shifted_by_one_image_fail_the_check(tiny_study: Path, tmp_path
     changed = {claim for claim in claims.values() if of_study[claim] != of_shifted[claim]}
     assert {claims[row] for row in effects} <= changed
     assert changed == {claim for row, claim in claims.items() if before.at[row, "ok"] != after.at[row, "ok"]}
-
-
-def verdicts(check: Path, scorecard: Path) -> pd.Series:
-    """Score a check, and return the verdict of every claim."""
-    script("score_claims").main(
-        claims=str(ROOT / "config/claims.tsv"),
-        check=str(check),
-        tables={},
-        groups=[],
-        maps=[],
-        model_rdms={},
-        pairs=[],
-        confidence=0.95,
-        false_discovery_rate=0.05,
-        scorecard=str(scorecard),
-    )
-    return read_table(scorecard, columns=["claim", "verdict"]).set_index("claim")["verdict"]
 
 
 def run_check(

@@ -451,14 +451,16 @@ def roi_rdm_runtime(wildcards, input, attempt):
 def all_pairs_size(wildcards, input):
     """Images, vertices or voxels, features and models of a comparison over all pairs: upper bounds, from the files."""
     n_images = n_trials(wildcards) // 3
-    betas, features = (
-        sum(os.path.getsize(path) for path in paths)
-        for paths in ([input.betas], input.features)
-    )
+    n_features = 0
+    for model, path in zip(STUDY.model_names, input.features):
+        # A file of one's own may lack images of other subjects.
+        own = STUDY.model_row(model)["path"] is not None
+        rows = n_images if own else n_text_images(STUDY)
+        n_features += os.path.getsize(path) // (4 * rows)
     return {
         "n_images": n_images,
-        "n_units": betas // (4 * n_images),
-        "n_features": features // (4 * n_images),
+        "n_units": os.path.getsize(input.betas) // (4 * n_images),
+        "n_features": n_features,
         "n_models": len(input.features),
     }
 

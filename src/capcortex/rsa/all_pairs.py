@@ -37,7 +37,8 @@ def all_pairs_memory_mb(n_images: int, n_units: int, n_features: int, n_models: 
     region = 4 * n_images * n_units
     features = 4 * n_images * n_features
     # In double precision the patterns of a block on the left, those on the right, what arranging these takes, and distances.
-    blocks = 8 * BLOCK * (5 * n_units + 5 * n_features + BLOCK * (n_models + 10))
+    size = min(BLOCK, n_images)
+    blocks = 8 * size * (5 * n_units + 5 * n_features + size * (n_models + 10))
     # The region is read 4,096 units at a time, twice while they are put in place; then unreliable units are left out: two copies.
     reading = 2 * region + 2 * 4 * n_images * 4096
     return 400 + max(reading, region + features + blocks) // 2**20
