@@ -13,8 +13,8 @@ from capcortex.encoding.decode import (
     nearest_sentences,
     score_images,
 )
-from capcortex.encoding.fractional_ridge import FRACTIONS, RELEASED_FRACTIONS
-from capcortex.encoding.gram_ridge import make_gram
+from capcortex.encoding.fractional_ridge import FRACTIONS, RELEASED_FRACTIONS, predict
+from capcortex.encoding.gram_ridge import cross_validate_gram, fit_gram, make_gram
 
 N_TRAINING, N_TEST, N_UNITS, N_DIMENSIONS = 160, 40, 300, 24
 
@@ -77,6 +77,19 @@ def test_without_the_mean_embedding_other_images_correlate_no_more(decoded):
     assert np.unique(found.fraction).size > 1
     assert found.fraction_as_released in RELEASED_FRACTIONS
     assert np.isin(found.fraction, FRACTIONS).all()
+
+
+def test_as_released_all_dimensions_have_one_fraction(planted, decoded):
+    """The one whose r2, averaged over dimensions, is best on held-out images; each dimension would choose another for itself."""
+    responses, embeddings = planted
+    found, _ = decoded
+    gram, targets = gram_of(responses), embeddings[:N_TRAINING]
+    scores = cross_validate_gram(gram, targets, RELEASED_FRACTIONS)
+    best = RELEASED_FRACTIONS[scores.mean(axis=1).argmax()]
+    assert np.unique(scores.argmax(axis=0)).size > 1
+    assert found.fraction_as_released == best
+    (fit,) = fit_gram(gram, targets, np.full(N_DIMENSIONS, best))
+    assert_allclose(found.as_released, predict(gram.test, fit.duals, fit.intercept, keep_mean=False), atol=1e-9)
 
 
 def test_the_mean_is_what_is_left_out(planted, decoded):

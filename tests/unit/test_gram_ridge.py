@@ -153,3 +153,15 @@ def test_the_grid_may_end_above_least_squares():
     scores = cross_validate_gram(gram_of(x), y[:N_TRAINING], [0.5, 1, 1.05])
     np.testing.assert_array_equal(scores[1], scores[2])
     assert FRACTIONS[-1] == 1
+
+
+def test_a_feature_that_is_the_same_in_all_training_images_adds_nothing():
+    """Not even what is left of a large one when its rounded mean is taken from it."""
+    x, _ = make_data(20)
+    constant = np.full((len(x), 1), 1e19 / 3)
+    constant[N_TRAINING:] *= 3
+    both = np.hstack([x, constant])
+    assert both[:N_TRAINING].mean(axis=0)[-1] != constant[0, 0]
+    found, expected = gram_of(both), gram_of(x)
+    for name in ("training", "test", "mean"):
+        assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-12)
