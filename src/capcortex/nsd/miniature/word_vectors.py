@@ -40,11 +40,12 @@ def learn_word_vectors(captions: Iterable[str]) -> dict[str, NDArray[np.float64]
     rows = np.repeat(np.arange(len(parted)), [len(found) for found in parted])
     columns = np.array([column[word] for found in parted for word in found])
     present = csr_array((np.ones(rows.size), (rows, columns)), shape=(len(parted), len(vocabulary)))
-    together = (present.T @ present).toarray()
-    share = together.diagonal() / len(parted)
-    with np.errstate(divide="ignore"):
-        information = np.maximum(np.log(together / len(parted) / np.outer(share, share)), 0)
-    left, values, _ = svds(information, k=min(DIMENSIONS, len(vocabulary) - 1), v0=np.ones(len(vocabulary)))
+    # Sparse, as most words never meet: of real captions there are tens of thousands.
+    information = (present.T @ present).tocoo()
+    share = information.diagonal() / len(parted)
+    one, other = information.coords
+    information.data = np.maximum(np.log(information.data / len(parted) / (share[one] * share[other])), 0)
+    left, values, _ = svds(information.tocsr(), k=min(DIMENSIONS, len(vocabulary) - 1), v0=np.ones(len(vocabulary)))
     vectors = left * np.sqrt(values)
     found = dict(zip(vocabulary, vectors, strict=True))
     found.setdefault(NOTHING_SAID, vectors.mean(axis=0))
