@@ -296,6 +296,22 @@ def test_a_cut_or_absent_file_of_word_vectors_is_named(tmp_path):
         read_word_vectors(tmp_path / "glove.zip", ["dog"])
 
 
+def test_vectors_of_the_miniature_are_singular_vectors_of_mutual_information():
+    captions = ["a cat on a sofa", "the cat and a boat", "boat", "sea and boat and man", "the man", "a man on the sofa"]
+    found = learn_word_vectors(captions)
+    words = [word for word in found if word != "something"]
+    said = np.array([[word in caption.split() for word in words] for caption in captions], dtype=float)
+    p = said.mean(axis=0)
+    with np.errstate(divide="ignore"):
+        information = np.maximum(np.log(said.T @ said / len(captions) / np.outer(p, p)), 0)
+    left, values, _ = np.linalg.svd(information)
+    vectors = np.array([found[word] for word in words])
+    kept = len(words) - 1
+    np.testing.assert_allclose(vectors @ vectors.T, (left * values)[:, :kept] @ left[:, :kept].T, atol=1e-9)
+    largest = np.abs(vectors).argmax(axis=0)
+    assert (vectors[largest, np.arange(kept)] > 0).all()
+
+
 def test_vectors_of_the_miniature_know_which_words_stand_together(tmp_path):
     captions = ["a cat on a sofa", "the cat and the sofa", "a boat at sea", "the boat, the sea"] * 20
     found = learn_word_vectors([*captions, "a man", "the man"])

@@ -46,7 +46,9 @@ def learn_word_vectors(captions: Iterable[str]) -> dict[str, NDArray[np.float64]
     one, other = information.coords
     information.data = np.maximum(np.log(information.data / len(parted) / (share[one] * share[other])), 0)
     left, values, _ = svds(information.tocsr(), k=min(DIMENSIONS, len(vocabulary) - 1), v0=np.ones(len(vocabulary)))
-    vectors = left * np.sqrt(values)
+    # Signs are arbitrary, and correlations of vectors depend on them: the largest number of each dimension is positive.
+    largest = left[np.abs(left).argmax(axis=0), np.arange(values.size)]
+    vectors = left * np.sign(largest) * np.sqrt(values)
     found = dict(zip(vocabulary, vectors, strict=True))
     found.setdefault(NOTHING_SAID, vectors.mean(axis=0))
     return found
