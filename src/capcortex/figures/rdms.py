@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import scipy
 import xarray as xr
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
-from scipy.stats import rankdata
 
 from capcortex.figures.style import NOTE, add_panel, new_figure, stamp
 from capcortex.ids import Ids, require_equal
@@ -89,7 +89,7 @@ def order_by_likeness(rdm: NDArray[np.floating]) -> NDArray[np.intp]:
 
 def pair_ranks(rdm: NDArray[np.floating]) -> NDArray[np.float64]:
     """Rank the dissimilarities of the defined pairs from 0 (most alike) to 1; ties share their mean rank."""
-    ranks = rankdata(rdm, nan_policy="omit")
+    ranks = scipy.stats.rankdata(rdm, nan_policy="omit")
     return (ranks - 1) / max(int(np.isfinite(rdm).sum()) - 1, 1)
 
 

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from capcortex.inference.intervals import Interval
 from capcortex.inference.resampled import compare_defined, correlation_of_sums, distinct_rows, unit_spread
@@ -176,9 +176,9 @@ def bootstrap_test(result: xr.Dataset, weights: ArrayLike, confidence: float = 0
     error = np.sqrt(corrected_variance(both, subjects, images, n_subjects=n_subjects, n_images=n_images))
     degrees = int(result["degrees_of_freedom"])
     t = estimate / error
-    half = stats.t.isf((1 - confidence) / 2, degrees) * error
+    half = scipy.stats.t.isf((1 - confidence) / 2, degrees) * error
     interval = Interval(estimate, float(estimate - half), float(estimate + half))
-    return Contrast(interval, float(t), float(2 * stats.t.sf(abs(t), degrees)))
+    return Contrast(interval, float(t), float(2 * scipy.stats.t.sf(abs(t), degrees)))
 
 
 def scores_of_draws(

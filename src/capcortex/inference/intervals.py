@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # reads scipy.stats at its first use, which takes as long as all else that a script imports
 from numpy.typing import ArrayLike
-from scipy import stats
 
 
 class Interval(NamedTuple):
@@ -34,7 +34,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     mean = float(x.mean())
     if x.size < 2:
         return Interval(mean, float("nan"), float("nan"))
-    half = float(stats.t.isf((1 - confidence) / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size))
+    half = float(scipy.stats.t.isf((1 - confidence) / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size))
     return Interval(mean, mean - half, mean + half)
 
 
@@ -57,7 +57,7 @@ def unpaired_interval(left: ArrayLike, right: ArrayLike, confidence: float = 0.9
     difference = float(x.mean() - y.mean())
     if min(x.size, y.size) < 2:
         return Interval(difference, float("nan"), float("nan"))
-    limits = stats.ttest_ind(x, y).confidence_interval(confidence)
+    limits = scipy.stats.ttest_ind(x, y).confidence_interval(confidence)
     return Interval(difference, float(limits.low), float(limits.high))
 
 
@@ -90,5 +90,5 @@ def jackknife_interval(estimate: float, replicates: ArrayLike, confidence: float
     if x.size < 2:
         return Interval(float(estimate), float("nan"), float("nan"))
     error = np.sqrt((x.size - 1) / x.size * np.sum((x - x.mean()) ** 2))
-    half = float(stats.t.isf((1 - confidence) / 2, x.size - 1) * error)
+    half = float(scipy.stats.t.isf((1 - confidence) / 2, x.size - 1) * error)
     return Interval(float(estimate), float(estimate) - half, float(estimate) + half)

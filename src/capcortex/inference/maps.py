@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import scipy
 import xarray as xr
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from capcortex.arrays import open_array
 from capcortex.inference.tests import (
@@ -64,7 +64,7 @@ def group_map(values: ArrayLike) -> xr.Dataset:
         varies = complete.std(axis=0) > ROUNDING * np.abs(complete).max(axis=0)
         tested, complete = tested[varies], complete[:, varies]
         if tested.size:
-            tests["t"][tested], tests["p"][tested] = stats.ttest_1samp(complete, 0.0)
+            tests["t"][tested], tests["p"][tested] = scipy.stats.ttest_1samp(complete, 0.0)
             tests["p_sign_flip"][tested] = sign_flip_p(complete)
     tests["p_fdr"] = false_discovery_adjusted(tests["p"])
     columns = {"mean": mean, "n_subjects": count, **tests}

@@ -5,8 +5,8 @@ studies, is in docs/calibration.md.
 """
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 TOO_FEW = "tests and intervals over subjects need at least two subjects"
 """Why a result has neither test nor interval."""
@@ -30,7 +30,7 @@ def one_sample_t(values: ArrayLike) -> tuple[float, float]:
     x = np.asarray(values, dtype=np.float64)
     if x.size < 2:
         return float("nan"), float("nan")
-    result = stats.ttest_1samp(x, 0.0)
+    result = scipy.stats.ttest_1samp(x, 0.0)
     return float(result.statistic), float(result.pvalue)
 
 
@@ -51,7 +51,7 @@ def unpaired_t(left: ArrayLike, right: ArrayLike) -> tuple[float, float]:
     x, y = (np.asarray(side, dtype=np.float64) for side in (left, right))
     if min(x.size, y.size) < 2:
         return float("nan"), float("nan")
-    result = stats.ttest_ind(x, y)
+    result = scipy.stats.ttest_ind(x, y)
     return float(result.statistic), float(result.pvalue)
 
 
@@ -86,8 +86,8 @@ def equivalence(values: ArrayLike, bound: float) -> float:
     x = np.asarray(values, dtype=np.float64)
     if x.size < 2:
         return float("nan")
-    above = stats.ttest_1samp(x, -bound, alternative="greater").pvalue
-    below = stats.ttest_1samp(x, bound, alternative="less").pvalue
+    above = scipy.stats.ttest_1samp(x, -bound, alternative="greater").pvalue
+    below = scipy.stats.ttest_1samp(x, bound, alternative="less").pvalue
     return float(max(above, below))
 
 
@@ -182,7 +182,7 @@ def false_discovery_adjusted(p: ArrayLike) -> NDArray[np.float64]:
     adjusted = np.full(values.shape, np.nan)
     defined = np.isfinite(values)
     if defined.any():
-        adjusted[defined] = stats.false_discovery_control(values[defined], method="bh")
+        adjusted[defined] = scipy.stats.false_discovery_control(values[defined], method="bh")
     return adjusted
 
 
