@@ -34,8 +34,8 @@ plan: .venv/study
 	@{ $(SNAKEMAKE) --dry-run --quiet host reason rules && $(SNAKEMAKE) --summary; } 2>&1 | $(BIN)/python -m capcortex.plan $(CONFIG)
 
 test: .venv/dev
-	@# Unit tests beside those of the workflow (tests/conftest.py).
-	$(BIN)/python -m pytest --numprocesses 2
+	@# Unit tests beside those of the workflow (tests/conftest.py), on one thread each: jobs of a study get theirs from Snakemake.
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow
