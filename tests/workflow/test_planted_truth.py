@@ -2,7 +2,7 @@
 
 Memory is what was asked for, too.
 
-Run by `make test-slow`, most of an hour on two cores.
+Run by `make test-slow`, more than an hour on two cores.
 """
 
 import os
