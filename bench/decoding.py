@@ -153,11 +153,14 @@ if __name__ == "__main__":
     parser.add_argument("--sentences", type=int, default=N_SENTENCES)
     parser.add_argument("--images", type=int, default=FEW_IMAGES)
     parser.add_argument("--search", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--fit", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.search:
         search(arguments.search)
+    elif arguments.fit:
+        fit(arguments.fit)
     else:
         search_apart(arguments.sentences)
-        fit(arguments.images)
-        if arguments.full:
-            fit(N_IMAGES)
+        # Each in a process of its own, whose memory is that of the fit alone.
+        for n_images in [arguments.images, *([N_IMAGES] if arguments.full else [])]:
+            subprocess.run([sys.executable, __file__, "--fit", str(n_images)], check=True)

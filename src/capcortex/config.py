@@ -350,7 +350,7 @@ class Study:
 
 
 def _row(table: pd.DataFrame, key: str, value: str) -> dict[str, Any]:
-    # Rules ask for some thousand rows whenever Snakemake starts; pandas' own selection takes four times as long.
+    # Rules ask for hundreds of rows whenever Snakemake starts; pandas' own selection takes four times as long.
     number = table[key].to_list().index(value)
     row = {str(name): column.array[number] for name, column in table.items()}
     return {k: None if pd.isna(v) else (v.item() if hasattr(v, "item") else v) for k, v in row.items()}

@@ -40,7 +40,7 @@ def learn_word_vectors(captions: Iterable[str]) -> dict[str, NDArray[np.float64]
     rows = np.repeat(np.arange(len(parted)), [len(found) for found in parted])
     columns = np.array([column[word] for found in parted for word in found])
     present = csr_array((np.ones(rows.size), (rows, columns)), shape=(len(parted), len(vocabulary)))
-    # Sparse, as most words never meet: of real captions there are tens of thousands.
+    # Sparse, as most words never meet: and of real captions there are thousands.
     information = (present.T @ present).tocoo()
     share = information.diagonal() / len(parted)
     one, other = information.coords
