@@ -144,6 +144,19 @@ def test_order_of_images_and_scale_of_predictions_do_not_matter():
         assert_allclose(getattr(other, name), getattr(found, name)[order], atol=1e-12)
 
 
+def test_embeddings_that_are_equal_count_half_wherever_they_stand():
+    """Five images show the same categories, each another number of them; rounding of a large product tells them apart."""
+    random = np.random.default_rng(11)
+    kinds, number = random.integers(0, 2, (103, 80)), np.arange(515)
+    targets = kinds[number % 103] * (1.0 + number // 103)[:, None]
+    predicted = targets + 3 * random.standard_normal(targets.shape)
+    r = np.corrcoef(predicted, kinds)[:515, 515:]
+    own = r[number, number % 103]
+    expected = (5 * (r < own[:, None] - 1e-9).sum(axis=1) + 0.5 * 4) / 514
+    for order in (number, random.permutation(515)):
+        assert_allclose(score_images(predicted[order], targets[order]).identification, expected[order], rtol=1e-12)
+
+
 def test_perfect_equal_constant_and_single_predictions():
     random = np.random.default_rng(4)
     targets = random.standard_normal((6, 12))

@@ -20,6 +20,9 @@ from capcortex.encoding.gram_ridge import Gram, cross_validate_gram, fit_gram, g
 LEAST_DIMENSIONS = 10
 """Over fewer dimensions of an embedding a correlation says little."""
 
+EQUAL = 1e-10
+"""Correlations that differ by less are equal: so much rounding makes of embeddings that are, or are but for their length."""
+
 SENTENCES_AT_ONCE = 8192
 """Sentences of a dictionary that are compared at once."""
 
@@ -61,8 +64,8 @@ class ImageScores(NamedTuple):
     mismatched
         Mean of the correlations of the prediction with the embeddings of all other images.
     identification
-        Share of the other images whose embedding correlates less with the prediction than its own image's does; an equal
-        one counts half. Chance is 0.5.
+        Share of the other images whose embedding correlates less with the prediction than its own image's does; one that
+        correlates as much (within `EQUAL`) counts half. Chance is 0.5.
     """
 
     r: NDArray[np.float64]
@@ -168,7 +171,8 @@ def score_images(predicted: NDArray[np.floating], targets: NDArray[np.floating])
     n_others = np.isfinite(correlations).sum(axis=1) - np.isfinite(own)
     # An image is not among the others.
     np.fill_diagonal(correlations, np.nan)
-    share = (correlations < own[:, None]).sum(axis=1) + 0.5 * (correlations == own[:, None]).sum(axis=1)
+    less = own[:, None] - correlations
+    share = (less > EQUAL).sum(axis=1) + 0.5 * (np.abs(less) <= EQUAL).sum(axis=1)
     defined = np.isfinite(own) & (n_others > 0)
     total = np.nansum(correlations, axis=1)
     divisor = np.where(n_others > 0, n_others, np.nan)

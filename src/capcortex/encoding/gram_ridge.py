@@ -207,7 +207,10 @@ def fit_gram(gram: Gram, targets: NDArray[np.floating], fractions: NDArray[np.fl
     y = _checked(gram, targets)
     mean = y.mean(axis=0)
     singular_values, directions = _decompose(gram.training.copy(order="F"), gram)
-    projected = (y - mean).T @ directions
+    centred = y - mean
+    # What rounding leaves of a target that is the same for all images is no signal.
+    centred[:, y.max(axis=0) == y.min(axis=0)] = 0
+    projected = centred.T @ directions
     fits = []
     for wanted in np.atleast_2d(np.asarray(fractions, dtype=np.float64)):
         along, alpha = np.empty_like(projected), np.empty(y.shape[1])
