@@ -208,6 +208,14 @@ def _find_models_without_features(
                 yield Problem(
                     (key, "models", position), f"{name!r} is a ready RDM, and has no features {purpose}; leave it out"
                 )
+    scalars = set(models.loc[models["distance"] == "absolute", "model"])
+    for position, name in enumerate(config["decoding"]["models"] if sound(("decoding", "models")) else []):
+        if name in scalars:
+            yield Problem(
+                ("decoding", "models", position),
+                f"{name!r} is a single number for an image, where predictions are correlated over the dimensions of an "
+                "embedding; leave it out",
+            )
 
 
 def _find_odd_sentences(config: Mapping[str, Any], sound: Callable[..., bool]) -> Iterator[Problem]:

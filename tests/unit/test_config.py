@@ -649,6 +649,14 @@ def test_only_what_was_released_is_as_released(config, key, value):
     assert line.startswith(f"config: as_released: found true with {key}: {value}, but the released code has ")
 
 
+def test_a_model_of_one_number_cannot_be_decoded(config):
+    (line,) = errors_of(config | {"decoding": config["decoding"] | {"models": ["caption", "caption-length"]}})
+    assert line.startswith("config: decoding: models: item 2: 'caption-length' is a single number for an image")
+    # Responses can be predicted from it.
+    config["encoding"]["models"].append("caption-length")
+    assert load_study(config, ROOT)
+
+
 def test_contrasts_need_their_models(config):
     config["searchlight"]["models"] = []
     assert [line.split(": it names none")[0] for line in errors_of(config)] == [
