@@ -30,10 +30,14 @@ RELATIONS = {
     "greater": "our value is above 0, and its corrected p below the level",
     "less": "our value is below 0, and its corrected p below the level",
     "equal": "our whole interval lies within value - tolerance and value + tolerance",
+    "unclear": "our corrected p is not below the level, as it was not; this shows no equality",
 }
 """What each relation of a claim demands."""
 
-NUMBERS = {"near": ("value", "tolerance"), "greater": (), "less": (), "equal": ("value", "tolerance")}
+NUMBERS = {
+    **dict.fromkeys(("near", "equal"), ("value", "tolerance")),
+    **dict.fromkeys(("greater", "less", "unclear"), ()),
+}
 """Columns that each relation needs; the others stay empty."""
 
 CERTAINTIES = {
@@ -75,20 +79,23 @@ EVIDENCE_TABLES = {
     "model-comparisons": EvidenceTable(
         ("model", "other", "roi", "measure"), (), ("difference", "difference_shared"), "models, comparisons and rois"
     ),
-    "released": EvidenceTable(("model", "roi", "measure"), (), ("ratio",), "models and rois"),
+    "released": EvidenceTable(("model", "roi", "measure"), ("other",), ("ratio", "difference"), "models and rois"),
     "ceilings": EvidenceTable(("roi", "measure"), (), ("released", "between-subjects", "repeats"), "subjects and rois"),
     "searchlight-map": EvidenceTable(("model", "measure"), (), ("peak",), "searchlight: models"),
     "encoding-map": EvidenceTable(("model", "measure"), (), ("peak",), "encoding: models"),
     "sentence-map": EvidenceTable(("measure",), (), (), "encoding: sentences"),
     "model-rdms": EvidenceTable(("model", "other", "measure"), (), ("r",), "models"),
     "encoding": EvidenceTable(
-        ("model", "roi", "measure"), ("other",), ("r", "agreement", "r_over_agreement"), "encoding: models and rois"
+        ("model", "roi", "measure"),
+        ("other",),
+        ("r", "agreement", "r_over_agreement", "r_as_released_over_agreement"),
+        "encoding: models, rois and as_released",
     ),
     "decoding": EvidenceTable(
         ("model", "measure"),
         ("other",),
-        ("r", "r_without_mean", "r_mismatched", "r_mean_only", "identification", "caption_ceiling"),
-        "decoding: models",
+        ("r", "r_without_mean", "r_as_released", "r_mismatched", "r_mean_only", "identification", "caption_ceiling"),
+        "decoding: models, and as_released",
     ),
     "networks": EvidenceTable((), ("roi",), (), "none"),
 }
@@ -243,11 +250,16 @@ def judge_claim(
         return _judge_near(value, tolerance, evidence.estimate)
     if relation == "equal":
         return _judge_equal(value, tolerance, evidence)
-    sign = 1 if relation == "greater" else -1
-    significant = evidence.p < false_discovery_rate
-    if sign * evidence.estimate > 0 and significant:
+    return _judge_test(relation, evidence.estimate, significant=evidence.p < false_discovery_rate)
+
+
+def _judge_test(relation: str, estimate: float, *, significant: bool) -> tuple[str, str]:
+    if relation == "unclear":
+        return (NOT_REPRODUCED, "significant, where it was not") if significant else (REPRODUCED, "")
+    as_published = estimate > 0 if relation == "greater" else estimate < 0
+    if as_published and significant:
         return REPRODUCED, ""
-    if sign * evidence.estimate > 0:
+    if as_published:
         # That a difference is not significant does not show that there is none.
         return NOT_REPRODUCED, "in the direction published, but not significant"
     return NOT_REPRODUCED, f"{'significant' if significant else 'not significant'}, and not in the direction published"

@@ -43,7 +43,7 @@ REGION_COLUMNS = [
 ]
 """Columns of the group table that `evidence_of_regions` needs."""
 
-ENCODING_COLUMNS = ["model", "roi", "subject", "r", "agreement"]
+ENCODING_COLUMNS = ["model", "roi", "subject", "r", "agreement", "r_as_released"]
 DECODING_COLUMNS = ["model", "subject", "measure", "value"]
 """Columns of the tables of encoding and decoding that are needed, a row for each model and subject."""
 
@@ -58,9 +58,6 @@ NOT_MADE = {
     "networks": "needs networks trained on images, which this study does not have",
 }
 """Why results of a kind are not there, where it is not that their config key names none."""
-
-UNCORRECTED_LEVEL = 0.05
-"""Of the paper's maps of sentences, whose p-values are not corrected (caption of Fig. 2)."""
 
 
 def _evidence(rows: pd.DataFrame | list[dict[Any, Any]]) -> pd.DataFrame:
@@ -134,10 +131,19 @@ def evidence_of_comparisons(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def evidence_of_released(table: pd.DataFrame) -> pd.DataFrame:
-    """Ceiling-corrected r of models in regions, from the table of the statistics as released."""
-    single = table[table["minus"].isna()]
-    names = {"value": "estimate", "low_released": "low", "high_released": "high", "p_released": "p"}
-    return _evidence(single.rename(columns=names)).assign(table="released", measure="ratio", left_out="")
+    """Ceiling-corrected r of models in regions, and differences of models both ways round, by the statistics as released.
+
+    p of differences is that of the unpaired test, corrected over all pairs of models of a region.
+    """
+    names = {"value": "estimate", "low_released": "low", "high_released": "high", "minus": "other"}
+    made = table.rename(columns=names)
+    alone = made["other"].isna()
+    pairs = made[~alone].assign(measure="difference", p=made["p_released_adjusted"])
+    turned = pairs.assign(
+        model=pairs["other"], other=pairs["model"], estimate=-pairs["estimate"], low=-pairs["high"], high=-pairs["low"]
+    )
+    single = made[alone].assign(measure="ratio", p=made["p_released"])
+    return _evidence(pd.concat([single, pairs, turned], ignore_index=True)).assign(table="released", left_out="")
 
 
 def evidence_of_ceilings(table: pd.DataFrame) -> pd.DataFrame:
@@ -159,8 +165,8 @@ def evidence_of_map(
 ) -> pd.DataFrame:
     """Peak of a group map, as the released code finds the limits of its colours.
 
-    That is the mean with the largest absolute value among significant vertices; of sentences the largest mean among those
-    with an uncorrected p below 0.05. Where vertices were tested and none is significant it is 0, without tests NaN.
+    That is the mean with the largest absolute value among significant vertices; where vertices were tested and none is
+    significant it is 0, without tests NaN. Of sentences it is the largest mean of all vertices, whatever their p.
 
     Parameters
     ----------
@@ -176,11 +182,10 @@ def evidence_of_map(
         Level of ``p_fdr``.
     """
     of_sentences = table == "sentence-map"
-    kept = p < UNCORRECTED_LEVEL if of_sentences else p_fdr < false_discovery_rate
-    found = mean[kept & np.isfinite(mean)]
+    found = mean[np.isfinite(mean) & (of_sentences | (p_fdr < false_discovery_rate))]
     row: dict[str, object] = {"table": table, "n_subjects": n_subjects, "left_out": "no vertex was tested"}
     row |= {"measure": name} if of_sentences else {"measure": "peak", "model": name}
-    if np.isfinite(p).any() and not found.size:
+    if np.isfinite(p).any() and not found.size and not of_sentences:
         row |= {"estimate": 0.0, "left_out": ""}
     elif found.size:
         peak = found[np.argmax(found if of_sentences else np.abs(found))]
@@ -260,16 +265,27 @@ def _describe(values: pd.Series, confidence: float) -> dict[str, object]:
 
 
 def evidence_of_encoding(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """List the means over subjects of the table of encoding, which has a row for each model, region and subject."""
-    ratio = table["r"] / table["agreement"].mask(table["agreement"] == 0)
-    wide = table.assign(r_over_agreement=ratio)
-    long = wide.melt(
+    """List the means over subjects of the table of encoding, which has a row for each model, region and subject.
+
+    ``r_over_agreement`` and ``r_as_released_over_agreement`` are ratios of means over subjects, without interval and test.
+    """
+    long = table.melt(
         id_vars=["model", "roi", "subject"],
-        value_vars=list(EVIDENCE_TABLES["encoding"].measures),
+        value_vars=["r", "agreement"],
         var_name="measure",
         value_name="value",
     )
-    return evidence_of_subjects("encoding", long, confidence)
+    ratios: list[dict[Any, Any]] = []
+    for name in ("r", "r_as_released"):
+        both = table[np.isfinite(table[name]) & np.isfinite(table["agreement"])]
+        for (model, roi), group in both.groupby(["model", "roi"], sort=False):
+            ratio = group[name].mean() / (group["agreement"].mean() or np.nan)
+            ratios.append(
+                {"model": model, "roi": roi, "measure": f"{name}_over_agreement", "estimate": ratio, "left_out": ""}
+                | {"n_subjects": len(group)}
+            )
+    of_means = _evidence(ratios).assign(table="encoding")
+    return pd.concat([evidence_of_subjects("encoding", long, confidence), of_means], ignore_index=True)
 
 
 def score_claims(

@@ -17,6 +17,7 @@ from capcortex.claims import (
     EVIDENCE_TABLES,
     NOT_REPRODUCED,
     NOT_TESTABLE,
+    RELATIONS,
     REPRODUCED,
     SCORE_COLUMNS,
     Evidence,
@@ -126,7 +127,13 @@ def test_equal_needs_the_whole_interval_within_the_bound(low, high, verdict):
     assert judged("equal", 0, 0.02, estimate=0.0, low=low, high=high) == verdict
 
 
-@pytest.mark.parametrize("relation", ["near", "greater", "less", "equal"])
+def test_unclear_is_a_test_that_decides_nothing_here_as_there():
+    assert judged("unclear", estimate=0.1, p=0.051) == judged("unclear", estimate=-0.1, p=0.9) == REPRODUCED
+    assert judged("unclear", estimate=0.1, p=0.049) == NOT_REPRODUCED
+    assert judged("unclear", estimate=0.1) == NOT_TESTABLE
+
+
+@pytest.mark.parametrize("relation", list(RELATIONS))
 def test_a_value_that_is_not_defined_decides_nothing_and_says_why(relation):
     ours = Evidence(math.nan, math.nan, math.nan, math.nan, "")
     assert judge_claim(relation, 0.0, 1.0, ours, false_discovery_rate=0.05)[0] == NOT_TESTABLE
@@ -277,12 +284,18 @@ def test_ceilings_and_released_ratios_are_those_of_the_paper():
             "minus": [np.nan, "nouns"],
             "n_subjects": 8,
             "value": [0.16, 0.02],
-            "low_released": 0.1,
-            "high_released": 0.2,
+            "low_released": [0.1, -0.01],
+            "high_released": [0.2, 0.05],
             "p_released": 0.01,
+            "p_released_adjusted": [np.nan, 0.03],
         }
     )
-    assert evidence_of_released(released)["estimate"].tolist() == [0.16]
+    found = evidence_of_released(released).fillna({"other": ""})
+    assert found[["model", "other", "measure", "estimate", "low", "high", "p"]].to_numpy().tolist() == [
+        ["caption", "", "ratio", 0.16, 0.1, 0.2, 0.01],
+        ["caption", "nouns", "difference", 0.02, -0.01, 0.05, 0.03],
+        ["nouns", "caption", "difference", -0.02, -0.05, 0.01, 0.03],
+    ]
 
 
 def test_a_peak_is_the_largest_significant_mean_by_the_papers_rule():
@@ -295,7 +308,10 @@ def test_a_peak_is_the_largest_significant_mean_by_the_papers_rule():
         return evidence_of_map(table, "x", **given, n_subjects=8, false_discovery_rate=0.05).iloc[0]
 
     assert peak("searchlight-map")["estimate"] == -0.3
-    assert peak("sentence-map")["estimate"] == 0.2
+    # Of sentences the largest of all vertices, significant or not, tested or not.
+    assert peak("sentence-map")["estimate"] == 0.9
+    assert peak("sentence-map", mean=-mean)["estimate"] == 0.3
+    assert peak("sentence-map", p=np.full(4, np.nan), p_fdr=np.full(4, np.nan))["estimate"] == 0.9
     assert peak("sentence-map")["measure"] == "x"
     # Tested and nothing found is a result; not tested is none.
     assert peak("encoding-map", p_fdr=np.full(4, 0.9))["estimate"] == 0
@@ -332,7 +348,8 @@ def of_encoding(n_subjects: int = 5) -> pd.DataFrame:
                 "roi": roi,
                 "subject": f"subj{s:02d}",
                 "r": rng.normal(0.5, 0.1),
-                "agreement": 0.4 + s / 100,
+                "agreement": 0.4 + s / 10,
+                "r_as_released": rng.normal(0.4, 0.1),
             }
             for model in ("caption", "category-words")
             for roi in ("early", "ventral")
@@ -348,8 +365,11 @@ def test_encoding_is_a_mean_over_subjects_and_differences_are_paired_and_correct
     found = evidence_of_encoding(table, 0.95).fillna({"other": ""}).set_index(["model", "other", "roi", "measure"])
     r = table.pivot_table(index="subject", columns=["model", "roi"], values="r")
     assert found.loc[("caption", "", "early", "r"), "estimate"] == pytest.approx(r["caption", "early"].mean())
-    ratio = (table["r"] / table["agreement"])[(table["model"] == "caption") & (table["roi"] == "early")]
-    assert found.loc[("caption", "", "early", "r_over_agreement"), "estimate"] == pytest.approx(ratio.mean())
+    means = table[(table["model"] == "caption") & (table["roi"] == "early")].mean(numeric_only=True)
+    for name in ("r", "r_as_released"):
+        row = found.loc[("caption", "", "early", f"{name}_over_agreement")]
+        assert row["estimate"] == pytest.approx(means[name] / means["agreement"])
+        assert row[["low", "high", "p"]].isna().all()
     p = [stats.ttest_rel(r["caption", roi], r["category-words", roi]).pvalue for roi in ("early", "ventral")]
     rows = found.loc[[("caption", "category-words", roi, "r") for roi in ("early", "ventral")]]
     # Holm of two tests, by its definition.
@@ -358,6 +378,18 @@ def test_encoding_is_a_mean_over_subjects_and_differences_are_paired_and_correct
     )
     back = found.loc[("category-words", "caption", "early", "r")]
     assert back["estimate"] == pytest.approx(-rows["estimate"].iloc[0])
+
+
+def test_a_ratio_of_means_is_over_the_subjects_that_have_both():
+    table = of_encoding()
+    table.loc[[0, 6], "agreement"] = np.nan
+    table["r_as_released"] = np.nan
+    found = evidence_of_encoding(table, 0.95).set_index(["model", "roi", "measure"])
+    of_four = table.iloc[1:5]
+    row = found.loc[("caption", "early", "r_over_agreement")]
+    assert row["estimate"] == pytest.approx(of_four["r"].sum() / of_four["agreement"].sum())
+    assert row["n_subjects"] == 4
+    assert "r_as_released_over_agreement" not in found.index.get_level_values("measure")
 
 
 def test_one_subject_has_a_value_and_no_interval():

@@ -131,8 +131,9 @@ def _ours(cell: dict[Any, Any]) -> str:
 
 
 def _claimed(cell: dict[Any, Any]) -> str:
-    if cell["relation"] in ("greater", "less"):
-        return "> 0" if cell["relation"] == "greater" else "< 0"
+    signs = {"greater": "> 0", "less": "< 0", "unclear": "n.s."}
+    if cell["relation"] in signs:
+        return signs[cell["relation"]]
     if cell["relation"] == "equal":
         bound = "" if np.isnan(cell["tolerance"]) else f" ± {cell['tolerance']:g}"
         return f"{cell['value']:g}{bound}"
