@@ -25,6 +25,7 @@ from capcortex.claims import (
     pairs_of_claims,
     read_claims,
 )
+from capcortex.config_files import merge_layers, read_layers
 from capcortex.figures.scorecard import MINIATURE, draw_scorecard, plotted_numbers
 from capcortex.inference.ceilings import SUMMARY_COLUMNS
 from capcortex.inference.comparisons import COMPARISON_COLUMNS
@@ -152,6 +153,25 @@ def test_the_table_of_claims_names_models_regions_and_subjects_that_there_are():
     assert set(claims["roi"].dropna()) <= set(yaml.safe_load((ROOT / "config.yaml").read_text())["rois"]["streams"])
     subjects = set(read_table(ROOT / "config/subjects_nsd.tsv", columns=["subject"])["subject"])
     assert set(claims["subject"].dropna()) <= subjects | {"all"}
+
+
+def test_the_real_study_can_test_all_claims_but_those_that_need_word_vectors_or_more_encoders():
+    config = merge_layers(read_layers([ROOT / "config.yaml", ROOT / "config/nsd.yaml"]))
+    in_use = dict.fromkeys(("roi-rsa", "model-comparisons", "released", "model-rdms"), config["models"])
+    in_use |= {
+        kind: config[kind.removesuffix("-map")]["models"] for kind in ("searchlight-map", "encoding", "decoding")
+    }
+    in_use["encoding-map"] = in_use["encoding"]
+    compared = {frozenset(pair) for family in config["comparisons"].values() for pair in family["contrasts"]}
+    table = read_table(ROOT / "config/models.tsv", columns=["model", "builder", "encoder"]).set_index("model")
+    lacking = set()
+    for row in read_claims(TABLE).itertuples():
+        models = [name for name in (row.model, row.other) if isinstance(name, str)]
+        lacking |= {name for name in models if name not in in_use[row.table]}
+        if row.table == "model-comparisons":
+            assert frozenset(models) in compared, row.claim
+    of_study = table["encoder"].isna() | (table["encoder"] == "study")
+    assert not (of_study & ~table["builder"].str.endswith("-vectors"))[list(lacking)].any(), lacking
 
 
 def test_counts_of_the_table_of_claims_are_those_of_the_subjects_table():
