@@ -155,6 +155,8 @@ def _notes(table: pd.DataFrame, drawn: pd.DataFrame, n_subjects: int) -> list[st
         notes.append(
             f"Not drawn: {len(table) - len(drawn)} published claims, none of which can be tested here ({reasons})."
         )
+    if (drawn["relation"] == "unclear").any():
+        notes.append("n.s.: not significant, there and, where reproduced, here; that shows no equality.")
     for verdict in (NOT_REPRODUCED, NOT_TESTABLE):
         counts = drawn.loc[drawn["verdict"] == verdict, "reason"].value_counts(sort=False)
         said = "; ".join(f"{reason} ({n})" for reason, n in counts.items())
