@@ -104,10 +104,13 @@ def main(
         zscores = [zscore for zscore in axes["zscore"] if (version, zscore) != (own_version, own_zscore)]
         sessions = open_sessions(files, trials, mask, raw_indices, n_sessions)
         averages = average_raw(sessions, here, zscores, incomplete_data=incomplete_data)
-        for zscore, those in averages.items():
+        for zscore in zscores:
+            # Not held while the next version is averaged.
+            those = averages.pop(zscore)
             for region in regions:
                 in_region = np.isin(those[those.dims[1]].to_numpy(), region.units)
                 score(region, those[:, in_region], version, zscore)
+            del those
     table = pd.concat(parts, ignore_index=True).assign(subject=subject, space=space)
     write_table(table[UNIVERSE_COLUMNS], scores)
 

@@ -78,8 +78,9 @@ class Multiverse(NamedTuple):
 
     @property
     def n_raw(self) -> int:
-        """Number of averages of raw sessions that are held at once."""
-        return len(self.axes["zscore"]) if self.raw_versions else 0
+        """Number of averages of raw sessions that are held at once: those of a version, of the study's own but its z-scores."""
+        own = self.axes["betas_version"][0]
+        return max((len(self.axes["zscore"]) - (version == own) for version in self.raw_versions), default=0)
 
     @property
     def n_universes(self) -> int:

@@ -340,14 +340,25 @@ def _find_odd_multiverse(
     if not sound(("rois",), ("multiverse",), ("atlases_table",)) or "atlases_table" not in tables:
         return
     keys, atlases = config["multiverse"], tables["atlases_table"]
+    if "none" in keys["within"]:
+        yield Problem(
+            ("multiverse", "within", keys["within"].index("none")),
+            "'none' is how tables name null, no atlas: give the atlas another name in atlases_table",
+        )
+    if len(keys["models"]) != 2 or not sound(("roi_space",), ("searchlight",)):
+        return
     used = {atlas for atlas, names in config["rois"].items() if set(names) & set(keys["regions"])}
     used |= set(keys["within"]) - {None}
-    for position, space in enumerate(keys["spaces"]):
+    # The study's own space is a level, named or not (and its regions are checked above); other spaces need betas in use.
+    own = config["roi_space"]
+    further = [space for space in keys["spaces"] if space == "func1pt8mm" and config["searchlight"]["models"]]
+    for space in dict.fromkeys([own, *further]):
         column = "volume" if space == "func1pt8mm" else "surface"
-        lacking = atlases["atlas"].isin(used) & atlases["names"].notna() & atlases[column].isna()
+        here = used - set(config["rois"]) if space == own else used
+        lacking = atlases["atlas"].isin(here) & atlases["names"].notna() & atlases[column].isna()
         for atlas in atlases.loc[lacking, "atlas"]:
             yield Problem(
-                ("multiverse", "spaces", position),
+                ("multiverse", "within") if space == own else ("multiverse", "spaces", keys["spaces"].index(space)),
                 f"{config['atlases_table']}: atlas {atlas!r} has no file in the column {column}, which {space} needs: "
                 "leave the space out, or the atlas (multiverse: regions and within)",
             )

@@ -124,6 +124,9 @@ PAIR_SECONDS = 0.29e-9
 CROSSNOBIS_SECONDS = 5.0
 """An image set in a region: half of what the rule asks for; not measured at full size."""
 
+LARGEST_REGION, USUAL_REGION = 0.12, 0.05
+"""Shares of all vertices: nsdgeneral has 37,984 of fsaverage's 327,684, the largest region of NSD; ventral of streams 11,168."""
+
 UNIVERSE_PAIR_SECONDS = 0.5e-9
 """A unit of a pair of images in a universe: 0.3e-9 for correlation and cosine, 0.7e-9 for euclidean distances (7,000 units)."""
 
@@ -370,12 +373,13 @@ def universes_memory_mb(
 ) -> int:
     """Memory of `compute_universes`: a model's features with a copy, or regions; and RDMs of the models.
 
-    A region is taken as a quarter of all units: its averages, once more those that a universe keeps, a block for all images.
-    Where ``n_raw`` averages are made of raw sessions, all regions at once: sums, counts and a copy. What reading a session takes
-    is not in it.
+    Of a region its averages, once more those that a universe keeps, and a block for all images. Where ``n_raw`` averages are made
+    of raw sessions, all regions at once: sums, counts, and a copy of one sum. What reading a session takes is not in it.
     """
     averages_mb = averages_bytes / 2**20
-    region = 0.5 * averages_mb + n_images * UNIT_BLOCK * 8 // 2**20
+    of_regions = max(LARGEST_REGION, min(1.0, USUAL_REGION * n_rois))
+    shares = 2 * LARGEST_REGION + n_raw * of_regions
     if n_raw:
-        region += (0.5 + 2 * n_raw) * min(1.0, 0.25 * n_rois) * averages_mb
+        shares = max(shares, (n_raw + 1.5) * of_regions)
+    region = shares * averages_mb + n_images * UNIT_BLOCK * 8 // 2**20
     return 200 + int(max(region, 1.5 * features_mb) + models_mb)

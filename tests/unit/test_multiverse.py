@@ -1,5 +1,7 @@
 """The multiverse: scores against an independent computation, sums of squares in closed form, and what a config makes of it."""
 
+import tracemalloc
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -10,13 +12,13 @@ import xarray as xr
 from scipy import stats
 from scipy.spatial.distance import pdist
 
-from capcortex.config import load_study
+from capcortex.config import Study, load_study
 from capcortex.config_files import ConfigError, merge_layers, read_layers
 from capcortex.figures.multiverse import draw_multiverse, plotted_numbers
 from capcortex.inference.multiverse import tabulate_axes, tabulate_multiverse
 from capcortex.nsd.raw_averages import average_raw
 from capcortex.nsd.sessions import RawSession
-from capcortex.rsa.multiverse import AXES, Draw, score_universes, select_units
+from capcortex.rsa.multiverse import AXES, Draw, level_name, score_universes, select_units
 from capcortex.rsa.rdm import rdms_of_sets
 
 ROOT = Path(__file__).parents[2]
@@ -164,6 +166,31 @@ def test_averages_of_raw_sessions_are_means_of_trials(policy: str, block: int, r
 # Over subjects
 
 
+@pytest.mark.parametrize("policy", ["exclude", "nanmean"])
+def test_averages_of_raw_sessions_take_the_memory_that_their_formula_counts(policy: str) -> None:
+    """With one and with two of them, with and without units that cannot be used."""
+    n_images, n_units = 300, 4000
+    rng = np.random.default_rng(5)
+    trials = pd.DataFrame({"id73k": np.repeat(np.arange(1, n_images + 1), 3), "showings": 3})
+    one_mb = 4 * n_images * n_units / 2**20
+    for zscores, n_missing in product((["none"], ["none", "session"]), (0, 40)):
+
+        def blocks(n_missing: int = n_missing) -> Iterator[np.ndarray]:
+            for start in range(0, n_units, 40):
+                block = rng.standard_normal((len(trials), 40)).astype(np.float32)
+                block[:, : n_missing if start == 0 else 0] = np.nan
+                yield block
+
+        raw = RawSession(blocks(), "voxel", {}, [(Path("raw"), len(trials))])
+        tracemalloc.start()
+        made = average_raw([(raw, trials)], np.arange(n_units), zscores, incomplete_data=policy)
+        peak_mb = tracemalloc.get_traced_memory()[1] / 2**20
+        tracemalloc.stop()
+        assert {array.shape for array in made.values()} == {(n_images, n_units - n_missing)}
+        # Beside it 1 MB of blocks and their z-scores.
+        assert peak_mb < (len(zscores) + 1.5) * one_mb + 1
+
+
 def scores_of(r: dict[str, tuple[float, float]], n_units: dict[str, int] | None = None, **levels: str) -> pd.DataFrame:
     """Rows of one universe: r of both models for each subject."""
     rows = []
@@ -211,6 +238,14 @@ def test_one_subject_and_one_universe_have_an_estimate_without_interval() -> Non
     axes = tabulate_axes(table)
     assert axes.empty
     assert draw_multiverse(table, axes, labels={"a": "A", "b": "B"}, confidence=0.95, source="local").axes
+
+
+def test_levels_that_are_written_alike_are_not_taken_for_more_subjects() -> None:
+    scores = scores_of({"s1": (0.3, 0.1), "s2": (0.2, 0.1)})
+    with pytest.raises(ValueError, match="region V: several universes have the levels"):
+        tabulate_multiverse(pd.concat([scores, scores]), OWN, 0.95)
+    close = [level_name(value) for value in (0.1234567, 0.1234568, 0.2, 1.0, None)]
+    assert close == ["0.1234567", "0.1234568", "0.2", "1", "none"]
 
 
 def test_without_the_studys_own_choices_there_is_no_table() -> None:
@@ -271,8 +306,10 @@ def test_undefined_universes_are_left_out_and_counted() -> None:
     assert axes.loc[("r", "space"), "mean_range"] == pytest.approx(0.1)
 
 
-def test_nothing_varies() -> None:
-    axes = tabulate_axes(grid(lambda *_: 0.5))
+@pytest.mark.parametrize("r", [0.5, 0.1, 0.3, 0.07, 0])
+def test_nothing_varies(r: float) -> None:
+    """Also where the mean of equal values is not quite their value."""
+    axes = tabulate_axes(grid(lambda *_: r))
     assert axes["share_of_variance"].isna().all()
     assert set(axes["largest_range"]) == {0}
 
@@ -355,7 +392,7 @@ def test_raw_sessions_are_read_of_what_the_study_has_no_averages_of(tmp_path: Pa
     own, other = "betas_fithrf_GLMdenoise_RR", "betas_assumehrf"
     for keys, versions, n_raw in (
         ("zscores: []", [], 0),
-        ("zscores: [none]", [own], 2),
+        ("zscores: [none]", [own], 1),
         (f"zscores: [session], betas_versions: [{own}, {other}]", [other], 1),
         (f"betas_versions: [{other}]", [own, other], 2),
     ):
@@ -377,6 +414,7 @@ def test_levels_whose_raw_sessions_are_not_there_are_passed_over(tmp_path: Path)
         ("multiverse: {models: [caption]}", "multiverse: models: found 'caption' alone, expected a model and the one"),
         ("multiverse: {models: [caption, categoreis]}", "multiverse: models: item 2: 'categoreis' is not in"),
         ("multiverse: {within: [Kastner]}", "multiverse: within: item 1: 'Kastner' is not in config/atlases.tsv"),
+        ("multiverse: {within: [none]}", "multiverse: within: item 1: 'none' is"),
         ("multiverse: {distances: [crossnobis]}", "multiverse: distances: item 1: found 'crossnobis'"),
     ],
 )
@@ -385,12 +423,30 @@ def test_mistakes_are_named(text: str, message: str, tmp_path: Path) -> None:
         study_of(tmp_path, text)
 
 
-def test_an_atlas_of_ones_own_needs_labels_in_every_space(tmp_path: Path) -> None:
+def test_an_atlas_of_ones_own_needs_labels_in_every_space_that_is_used(tmp_path: Path) -> None:
     table = tmp_path / "atlases.tsv"
-    own = "mine\tfsaverage\tlabels/{hemisphere}.mine.mgz\t\tlabels/mine.ctab\tmine\n"
+    own = "flat\tfsaverage\tlabels/{hemisphere}.flat.mgz\t\tlabels/flat.ctab\tflat\n"
+    own += "deep\tsubject\t\tlabels/{subject}.deep.nii.gz\tlabels/deep.ctab\tdeep\n"
     table.write_text((ROOT / "config/atlases.tsv").read_text() + own)
-    text = f"atlases_table: {table}\nmultiverse: {{within: [null, mine]}}"
+
+    def study(text: str, within: str, spaces: str = "[fsaverage, func1pt8mm]", more: str = "") -> Study:
+        keys = f"multiverse: {{within: [null, {within}], spaces: {spaces}{more}}}"
+        return study_of(tmp_path, f"atlases_table: {table}\n{text}{keys}")
+
     with pytest.raises(
-        ConfigError, match=r"spaces: item 2: .*'mine' has no file in the column volume, which func1pt8mm"
+        ConfigError, match=r"spaces: item 2: .*'flat' has no file in the column volume, which func1pt8mm"
     ):
-        study_of(tmp_path, text)
+        study("", "flat")
+    # The study's own space is a level though no list names it.
+    with pytest.raises(
+        ConfigError, match=r"multiverse: within: .*'deep' has no file in the column surface, which fsaverage"
+    ):
+        study("", "deep", "[]")
+    with pytest.raises(
+        ConfigError, match=r"multiverse: within: .*'flat' has no file in the column volume, which func1pt8mm"
+    ):
+        study("roi_space: func1pt8mm\n", "flat", "[fsaverage]")
+    # Without a searchlight there are no betas in the volume, and without models there is nothing.
+    assert study("searchlight: {models: [], contrasts: []}\n", "flat").multiverse.axes["space"] == ["fsaverage"]
+    assert study("roi_space: func1pt8mm\n", "deep").multiverse.axes["space"] == ["func1pt8mm"]
+    assert study("", "flat", more=", models: []").multiverse is None

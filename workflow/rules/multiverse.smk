@@ -143,6 +143,11 @@ rule plot_multiverse:
         ),
         confidence=STUDY.config["confidence"],
         source=STUDY.config["source"],
+        levels=(
+            {axis: list(map(level_name, of)) for axis, of in MULTIVERSE.axes.items()}
+            if MULTIVERSE
+            else {}
+        ),
         code=script_digest("plot_multiverse.py"),
         provenance="results/provenance",
     message:

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 
 from capcortex.figures.style import NOTE, PALETTE, add_panel, new_figure, stamp
 from capcortex.rsa.multiverse import AXES
+from capcortex.rsa.rdm import LEAST_UNITS
 
 AXIS_LABELS = {
     "betas_version": "betas",
@@ -247,12 +248,15 @@ def _note(table: pd.DataFrame) -> str:
         f"{per_roi.size().iloc[0]} universes a region. Per cent: share of the variance over them that an axis explains alone."
     ]
     if fewer := int((table["n_without"] > 0).sum()):
-        parts.append(f"Subjects are missing in {fewer} universes, because the region has no vertices or voxels left.")
+        parts.append(
+            f"Subjects are missing in {fewer} of {len(table)} (all regions), where fewer than {LEAST_UNITS} vertices or voxels "
+            "are left."
+        )
     if undefined := int(table[["r", "difference"]].isna().any(axis=1).sum()):
-        parts.append(f"Not drawn, because undefined: {undefined} universes (see the table).")
+        parts.append(f"Not drawn, because undefined: {undefined} of {len(table)} (all regions; see the table).")
     if table["r_low"].isna().all():
         parts.append("One subject: no intervals.")
     for roi, here in per_roi:
         positive = int((here["difference"] > 0).sum())
-        parts.append(f"{roi}: the difference is above 0 in {positive} of {len(here)}.")
+        parts.append(f"{roi}: the difference is above 0 in {positive} of {int(here['difference'].notna().sum())}.")
     return " ".join(parts)

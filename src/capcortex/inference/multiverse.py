@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from capcortex.inference.intervals import mean_interval
+from capcortex.inference.tests import ROUNDING
 from capcortex.rsa.multiverse import AXES
 from capcortex.rsa.rdm import LEAST_UNITS
 
@@ -45,7 +46,7 @@ def tabulate_multiverse(scores: pd.DataFrame, own: Mapping[str, str], confidence
     -------
     DataFrame
         Columns `MULTIVERSE_COLUMNS`, a row for each region and universe. ``own`` marks the study's own choices, whose estimates
-        are those of the main analysis. ``r`` is the mean over those subjects who have the region in that universe
+        are those of the main analysis on image sets. ``r`` is the mean over those subjects who have the region in that universe
         (``n_subjects``), with Student's t interval, and ``difference`` that of the difference, paired by subject; ``n_without``
         counts the subjects of whose region too few vertices or voxels are left. Where nobody has it, or an r is not defined,
         estimates are NaN and ``left_out`` says why.
@@ -53,11 +54,15 @@ def tabulate_multiverse(scores: pd.DataFrame, own: Mapping[str, str], confidence
     Raises
     ------
     ValueError
-        If there is not one universe with the study's own choices.
+        If there is not one universe with the study's own choices, or two have levels that are written alike.
     """
     rows = []
     for (roi, *levels), here in scores.groupby(["roi", *AXES], sort=False):
         universe = dict(zip(AXES, map(str, levels), strict=True))
+        if here.duplicated(["subject", "model", "minus"]).any():
+            raise ValueError(
+                f"region {roi!s}: several universes have the levels {universe}; name levels that differ apart"
+            )
         of_difference = here["minus"].notna()
         model, minus = here.loc[of_difference, ["model", "minus"]].iloc[0]
         has = here["n_units"] >= LEAST_UNITS
@@ -93,7 +98,7 @@ def tabulate_multiverse(scores: pd.DataFrame, own: Mapping[str, str], confidence
 def _why_left_out(scores: pd.DataFrame) -> str:
     if scores.empty:
         return f"no subject has {LEAST_UNITS} vertices or voxels of the region"
-    undefined = ", ".join(scores.loc[scores["r"].isna(), "subject"].unique())
+    undefined = ", ".join(map(str, scores.loc[scores["r"].isna(), "subject"].unique()))
     return f"r is not defined on the image sets of {undefined}" if undefined else ""
 
 
@@ -158,8 +163,8 @@ def _range(values: pd.Series) -> float:
 
 def _share(y: NDArray[np.float64], levels: NDArray[np.object_]) -> float:
     """Share of the variance of ``y`` that lies between levels."""
-    total = float(np.sum((y - y.mean()) ** 2)) if len(y) else 0.0
-    if not total:
+    if not len(y) or np.ptp(y) <= ROUNDING * np.abs(y).max():
         return float("nan")
+    total = float(np.sum((y - y.mean()) ** 2))
     groups = [y[levels == level] for level in np.unique(levels.astype(str))]
     return float(sum(len(group) * (group.mean() - y.mean()) ** 2 for group in groups) / total)

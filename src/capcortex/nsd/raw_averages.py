@@ -75,14 +75,17 @@ def average_raw(
                 np.add.at(total[:, begin:end], rows, np.where(measured, of_trials[kept], 0))
             np.add.at(count[:, begin:end], rows, measured.astype(np.int8))
     usable = (count == REPEATS if incomplete_data == "exclude" else count > 0).all(axis=0)
-    return {
-        zscore: xr.DataArray(
-            total[:, usable] / count[:, usable].astype(np.float32),
-            dims=("id73k", dim),
-            coords={"id73k": images, dim: units[usable]},
-        )
-        for zscore, total in totals.items()
-    }
+    if not usable.all():
+        count = count[:, usable]
+    averages = {}
+    for zscore in zscores:
+        # One after the other and in place: each is gigabytes (`capcortex.costs.universes_memory_mb`).
+        total = totals.pop(zscore)
+        if not usable.all():
+            total = total[:, usable]
+        np.divide(total, count, out=total)
+        averages[zscore] = xr.DataArray(total, dims=("id73k", dim), coords={"id73k": images, dim: units[usable]})
+    return averages
 
 
 def _kept(trials: pd.DataFrame) -> NDArray[np.intp]:
