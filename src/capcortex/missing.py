@@ -21,6 +21,7 @@ KINDS = {
 """What NSD's files hold, by the first pattern that their key fits."""
 
 NO_MAPS = "searchlight: {models: [], contrasts: []}"
+ONE_VERSION = "multiverse: {betas_versions: []}"
 
 
 def require_files(files: Mapping[str, str], study: Study) -> None:
@@ -73,6 +74,9 @@ def describe_missing(keys: Sequence[str], gone: Sequence[str], study: Study) -> 
     if absent and len(absent) < len(study.subject_names):
         lines.append(f"{', '.join(absent)}: all files; config key subjects can leave them out")
         gone = [key for key in gone if not any(f"/{name}/" in key for name in absent)]
+    if others := [key for key in gone if _version(key) not in {"", study.config["betas_version"]}]:
+        lines.append(f"betas of other versions, for the multiverse: {len(others)}; not needed with {ONE_VERSION}")
+        gone = [key for key in gone if key not in set(others)]
     for kind in KINDS:
         here, wanted = ([key for key in some if _kind(key) == kind] for some in (gone, keys))
         if not here:
@@ -91,6 +95,12 @@ def describe_missing(keys: Sequence[str], gone: Sequence[str], study: Study) -> 
 
 def _of_subject(keys: Sequence[str], subject: str) -> list[str]:
     return [key for key in keys if f"/{subject}/" in key]
+
+
+def _version(key: str) -> str:
+    """Version of a file of betas; empty for other files."""
+    found = re.search(r"^nsddata_betas/.*/(betas_[^/]+)/", key)
+    return found[1] if found else ""
 
 
 def _kind(key: str) -> str:

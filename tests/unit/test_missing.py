@@ -16,6 +16,7 @@ def study(subjects=("subj01", "subj02"), atlas="streams", **config) -> Study:
     given |= {
         "roi_space": "fsaverage",
         "surface_betas": "fsaverage",
+        "betas_version": VERSION,
         "rois": {atlas: ["a"]},
         "searchlight": {"models": ["caption"]},
     }
@@ -108,6 +109,12 @@ def test_transforms_serve_maps_and_regions_on_native_surfaces() -> None:
     assert describe(lambda key: "transforms" in key, atlas="floc-faces") == [
         f"{line}{NO_MAPS} and roi_space: func1pt8mm"
     ]
+
+
+def test_betas_that_only_the_multiverse_reads_have_their_own_line() -> None:
+    others = [layout.volume_betas("subj01", "betas_assumehrf", session) for session in (1, 2)]
+    told = describe_missing(keys_of() + others, others, study())
+    assert told == ["betas of other versions, for the multiverse: 2; not needed with multiverse: {betas_versions: []}"]
 
 
 def test_a_subject_without_any_file_can_be_left_out() -> None:

@@ -9,6 +9,14 @@ MULTIVERSE_AXES = (
 )
 
 
+def require_multiverse():
+    """Stop with the config keys that say so if a study without multiverse is asked for it."""
+    if MULTIVERSE is None:
+        raise WorkflowError(
+            "the study has no multiverse: see the config keys multiverse, models, rois and brain_distance"
+        )
+
+
 def multiverse_atlases():
     """Atlases with regions in the multiverse, then those that vertices or voxels must lie in too."""
     rois = list(MULTIVERSE.rois) if MULTIVERSE else []
@@ -17,6 +25,7 @@ def multiverse_atlases():
 
 def multiverse_labels(wildcards):
     """Label files of the atlases with regions, as of roi_labels."""
+    require_multiverse()
     return [
         path
         for atlas in multiverse_atlases()[0]
@@ -147,12 +156,18 @@ def universes_runtime(wildcards, input, attempt):
     return attempt * (10 + int(2 * seconds / 60 + input.size_mb / 500))
 
 
+def scores_of_universes(wildcards):
+    """Scores of all subjects in all spaces of the multiverse."""
+    require_multiverse()
+    return expand(
+        every_subject(rules.compute_universes.output.scores),
+        space=MULTIVERSE.axes["space"],
+    )
+
+
 def files_of_multiverse(wildcards):
-    """Files of the multiverse, when they are asked for; without one the config keys that say so."""
-    if MULTIVERSE is None:
-        raise WorkflowError(
-            "the study has no multiverse: see the config keys multiverse, models, rois and brain_distance"
-        )
+    """Files of the multiverse, when they are asked for."""
+    require_multiverse()
     return [
         "results/tables/multiverse.tsv",
         "results/tables/multiverse_axes.tsv",

@@ -59,14 +59,7 @@ rule compute_universes:
 rule tabulate_multiverse:
     """The headline in every universe, and how much it depends on each choice."""
     input:
-        scores=(
-            expand(
-                every_subject(rules.compute_universes.output.scores),
-                space=MULTIVERSE.axes["space"],
-            )
-            if MULTIVERSE
-            else []
-        ),
+        scores=scores_of_universes,
     output:
         table="results/tables/multiverse.tsv",
         axes="results/tables/multiverse_axes.tsv",
