@@ -19,7 +19,7 @@ from capcortex.inference.multiverse import tabulate_axes, tabulate_multiverse
 from capcortex.nsd.raw_averages import average_raw
 from capcortex.nsd.sessions import RawSession
 from capcortex.rsa.multiverse import AXES, Draw, level_name, score_universes, select_units
-from capcortex.rsa.rdm import rdms_of_sets
+from capcortex.rsa.rdm import LEAST_UNITS, rdms_of_sets
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config.yaml"
@@ -95,6 +95,27 @@ def test_a_region_without_units_is_a_row_without_r(subject: dict) -> None:
     assert table["r"].isna().all()
     assert set(table["n_image_sets"]) == {0}
     assert set(table["n_units"]) == {1}
+
+
+def test_a_region_of_just_as_many_units_as_are_needed_has_an_r(subject: dict) -> None:
+    """Of two units too: the main analysis takes such a region, and the study's own universe must be the same."""
+    kept = np.isin(np.arange(12), np.arange(LEAST_UNITS) + 4)
+    table = score_universes(
+        subject["patterns"], {(None, None): kept}, subject["draws"], ["euclidean"], ["pearson"], what="betas"
+    )
+    r = [
+        stats.pearsonr(
+            pdist(subject["betas"][ids - 101][:, kept], "euclidean"), pdist(subject["features"]["a"][ids - 101])
+        )[0]
+        for ids in subject["sets"][1]
+    ]
+    own = table[(table["draw"] == "1") & (table["model"] == "a") & table["minus"].isna()]
+    assert own["r"].item() == pytest.approx(np.mean(r), abs=1e-6)
+    assert set(table["n_units"]) == {LEAST_UNITS}
+
+
+def test_levels_are_written_so_that_close_ones_can_be_told_apart() -> None:
+    assert [level_name(level) for level in (0.25, 2, None, "cosine")] == ["0.25", "2", "none", "cosine"]
 
 
 def test_a_difference_is_of_the_sets_on_which_both_models_are_defined(subject: dict) -> None:
