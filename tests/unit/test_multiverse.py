@@ -252,6 +252,18 @@ def test_estimates_and_intervals_are_over_the_subjects_who_have_the_region() -> 
     ]
 
 
+def test_a_universe_tells_of_the_smallest_region_that_counts() -> None:
+    """Of the subjects in the mean: who has too few units is counted elsewhere."""
+    r = {"s1": (0.5, 0.1), "s2": (0.3, 0.2), "s3": (0.1, 0.0)}
+    parts = [
+        scores_of(r, {"s1": 40, "s2": LEAST_UNITS, "s3": 7}),
+        scores_of(r, {"s1": 40, "s2": LEAST_UNITS - 1, "s3": 7}, distance="cosine"),
+        scores_of(r, dict.fromkeys(r, 0), distance="euclidean"),
+    ]
+    table = tabulate_multiverse(pd.concat(parts), OWN, 0.95)
+    assert list(table["fewest_units"]) == [LEAST_UNITS, 7, 0]
+
+
 def test_one_subject_and_one_universe_have_an_estimate_without_interval() -> None:
     table = tabulate_multiverse(scores_of({"s1": (0.5, 0.1)}), OWN, 0.95)
     assert table[["r", "difference"]].iloc[0].to_list() == pytest.approx([0.5, 0.4])
@@ -272,6 +284,14 @@ def test_levels_that_are_written_alike_are_not_taken_for_more_subjects() -> None
 def test_without_the_studys_own_choices_there_is_no_table() -> None:
     with pytest.raises(ValueError, match="region V: 0 of 1 universes have the study's own choices"):
         tabulate_multiverse(scores_of({"s1": (0.5, 0.1)}, distance="cosine"), OWN, 0.95)
+
+
+def test_two_universes_with_the_studys_own_choices_are_an_error() -> None:
+    """A level that comes as a number and as text is one level: neither universe is the study's own more than the other."""
+    r = {"s1": (0.5, 0.1), "s2": (0.3, 0.2)}
+    twice = [scores_of(r), scores_of(r).assign(draw=1)]
+    with pytest.raises(ValueError, match=r"own choices|alike|draw"):
+        tabulate_multiverse(pd.concat(twice), OWN, 0.95)
 
 
 # How much each axis matters
