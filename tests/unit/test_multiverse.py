@@ -337,6 +337,42 @@ def test_ranges_have_a_mean_a_largest_and_that_beside_the_study() -> None:
     assert found == pytest.approx([2, 3, 1])
 
 
+def test_a_mean_range_is_a_mean() -> None:
+    """Ranges 0, 1 and 5: their mean is not the one in the middle."""
+    axes = tabulate_axes(grid(lambda space, distance, measure: space * [0.0, 1.0, 5.0][distance])).set_index(
+        ["quantity", "axis"]
+    )
+    assert axes.loc[("r", "space"), "mean_range"] == pytest.approx(2)
+
+
+def test_every_region_is_by_itself() -> None:
+    """What another region holds changes nothing: other effects, another mean, other universes that are undefined."""
+    one = grid(lambda space, distance, measure: 0.1 * space + 0.3 * (distance == 1))
+    other = grid(lambda space, distance, measure: 2 - 0.7 * measure - 0.2 * space * distance).assign(roi="W")
+    other = other.assign(difference=np.random.default_rng(5).standard_normal(len(other)))
+    other.loc[other["distance"] == "cosine", "r"] = np.nan
+    both = tabulate_axes(pd.concat([one, other], ignore_index=True))
+    pd.testing.assert_frame_equal(both, pd.concat([tabulate_axes(one), tabulate_axes(other)], ignore_index=True))
+    assert set(both["n_universes"]) == {len(one)}
+    assert both.groupby("roi")["n_undefined"].max().to_dict() == {"V": 0, "W": 4}
+
+
+def test_levels_are_listed_as_they_come_the_studys_own_first() -> None:
+    table = grid(lambda space, distance, measure: 0.1 * distance)[::-1]
+    axes = tabulate_axes(table).set_index(["quantity", "axis"])
+    assert axes.loc[("r", "distance"), "levels"] == "euclidean, cosine, correlation"
+
+
+def test_without_an_r_under_the_studys_own_choices_there_is_no_range_beside_them() -> None:
+    """The other ranges stand: the study's own universe is one of many."""
+    table = grid(lambda space, distance, measure: 0.1 * space)
+    table.loc[table["own"], "r"] = np.nan
+    axes = tabulate_axes(table).set_index(["quantity", "axis"])
+    assert axes.loc["r", "own_range"].isna().all()
+    assert axes.loc[("r", "space"), "mean_range"] == pytest.approx(0.1)
+    assert axes.loc[("difference", "space"), "own_range"] == pytest.approx(0.1)
+
+
 def test_undefined_universes_are_left_out_and_counted() -> None:
     table = grid(lambda space, distance, measure: 0.1 * space)
     table.loc[table["distance"] == "euclidean", "r"] = np.nan
