@@ -447,6 +447,25 @@ def test_the_studys_own_level_is_the_first_of_every_axis(tmp_path: Path) -> None
     assert multiverse.rois == {"streams": ["ventral", "parietal"]}
 
 
+def test_every_choice_of_the_study_is_the_first_level_of_its_axis(tmp_path: Path) -> None:
+    """Each differs from what the default config has, and from the first level of the multiverse's own lists."""
+    choices = {
+        "betas_version": "betas_assumehrf",
+        "roi_space": "func1pt8mm",
+        "brain_distance": "cosine",
+        "least_ncsnr": 0.3,
+        "rdm_comparison": "spearman",
+    }
+    versions = ["betas_fithrf", "betas_fithrf_GLMdenoise_RR"]
+    text = f"source: local\nlocal: {{nsd: /nsd}}\n{OTHERS}multiverse: {{betas_versions: [{', '.join(versions)}]}}\n"
+    axes = study_of(tmp_path, text + "".join(f"{key}: {value}\n" for key, value in choices.items())).multiverse.axes
+    assert axes["betas_version"] == ["betas_assumehrf", *versions]
+    assert axes["space"] == ["func1pt8mm"]
+    assert axes["distance"] == ["cosine", "correlation", "euclidean"]
+    assert axes["least_ncsnr"] == [0.3, None, 0.2]
+    assert axes["measure"] == ["spearman", "pearson"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
