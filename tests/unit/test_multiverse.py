@@ -1,9 +1,11 @@
 """The multiverse: scores against an independent computation, sums of squares in closed form, and what a config makes of it."""
 
+import importlib.util
 import tracemalloc
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,14 +14,18 @@ import xarray as xr
 from scipy import stats
 from scipy.spatial.distance import pdist
 
+from capcortex.arrays import write_array
 from capcortex.config import Study, load_study
 from capcortex.config_files import ConfigError, merge_layers, read_layers
 from capcortex.figures.multiverse import draw_multiverse, plotted_numbers
 from capcortex.inference.multiverse import tabulate_axes, tabulate_multiverse
+from capcortex.nsd.miniature import formats
 from capcortex.nsd.raw_averages import average_raw
 from capcortex.nsd.sessions import RawSession
-from capcortex.rsa.multiverse import AXES, Draw, level_name, score_universes, select_units
+from capcortex.rsa.multiverse import AXES, UNIVERSE_COLUMNS, Draw, level_name, score_universes, select_units
 from capcortex.rsa.rdm import LEAST_UNITS, rdms_of_sets
+from capcortex.seeds import random_generator
+from capcortex.tables import read_table, write_table
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config.yaml"
@@ -182,6 +188,220 @@ def test_averages_of_raw_sessions_are_means_of_trials(policy: str, block: int, r
         assert list(found[zscore]["id73k"]) == images
         assert list(found[zscore]["voxel"]) == list(left)
         np.testing.assert_allclose(found[zscore], expected, rtol=2e-6, atol=1e-6)
+
+
+# From files to scores
+
+N_VERTICES = {"lh": 34, "rh": 41}  # of the common surface; unequal, as those below, so that a swap shows
+N_NATIVE = {"lh": 27, "rh": 30}
+N_SESSIONS, N_TRIALS = 3, 36
+UNMEASURED = slice(5, 12)  # of both hemispheres, in one session
+VERSIONS = ["own", "other"]
+MODELS = {"a": "correlation", "b": "euclidean"}
+
+
+def compute_universes(**arguments: object) -> None:
+    spec = importlib.util.spec_from_file_location("compute_universes", ROOT / "scripts/compute_universes.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(**arguments)
+
+
+class Files(NamedTuple):
+    """What the script is told, and what a computation by hand needs: values of all vertices, left then right."""
+
+    arguments: dict
+    trials: pd.DataFrame
+    single: dict[str, np.ndarray]
+    """Betas of each version, (trial of all sessions, vertex); NaN where a vertex was not measured in a session."""
+    labels: np.ndarray
+    inside: dict[str | None, np.ndarray]
+    ncsnr: np.ndarray
+    features: dict[str, np.ndarray]
+    sets: dict[int, np.ndarray]
+
+
+def zscored(single: np.ndarray) -> np.ndarray:
+    return np.concatenate([stats.zscore(session, axis=0) for session in np.split(single, N_SESSIONS)])
+
+
+def averaged(single: np.ndarray, trials: pd.DataFrame, images: np.ndarray, policy: str) -> np.ndarray:
+    """Means over three trials of each image; NaN of a vertex that the policy leaves out."""
+    mean = np.mean if policy == "exclude" else np.nanmean
+    return np.array([mean(single[trials["id73k"] == image], axis=0) for image in images])
+
+
+def write_vertices(folder: Path, name: str, values: dict[str, np.ndarray]) -> list[str]:
+    """Write a file for each hemisphere, of one value of each vertex or of one in each trial."""
+    for side, of_side in values.items():
+        formats.write_mgh(folder / f"{side}.{name}", np.atleast_2d(of_side).astype(np.float32))
+    return [str(folder / f"{side}.{name}") for side in values]
+
+
+def both(values: dict[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate(list(values.values()), axis=-1)
+
+
+def write_sessions(
+    folder: Path, rng: np.random.Generator, nearest: dict[str, np.ndarray] | None
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Write raw sessions of every version, on native surfaces if there is an index, and return their files and betas.
+
+    Betas have a scale of their own in every vertex and version, so that z-scores matter; some vertices of each hemisphere were
+    not measured in the second session.
+    """
+    files, single = [], {}
+    for version in VERSIONS:
+        sizes = N_NATIVE if nearest else N_VERTICES
+        scales = {side: rng.uniform(0.1, 3, n) for side, n in sizes.items()}
+        of_sessions = []
+        for session in range(1, N_SESSIONS + 1):
+            # Whole numbers, as files of native surfaces have them.
+            betas = {
+                side: np.rint(300 * rng.standard_normal((N_TRIALS, n)) * scales[side]) for side, n in sizes.items()
+            }
+            if session == 2:
+                for side in sizes:
+                    betas[side][:, UNMEASURED] = 0 if nearest else np.nan
+            name = f"{version}_session{session:02d}"
+            if nearest:
+                for side, values in betas.items():
+                    units = (((at,), of_vertex.astype("<i2").tobytes()) for at, of_vertex in enumerate(values.T))
+                    formats.write_hdf5_betas(folder / f"{side}.{name}.hdf5", values.shape, units)
+                files += [str(folder / f"{side}.{name}.hdf5") for side in sizes]
+                betas = {side: values[:, nearest[side]] for side, values in betas.items()}
+            else:
+                files += write_vertices(folder, f"{name}.mgh", {side: values / 300 for side, values in betas.items()})
+            of_sessions.append(np.where((both(betas) == 0).all(axis=0), np.nan, both(betas)))
+        single[version] = np.concatenate(of_sessions)
+    return files, single
+
+
+def write_subject(folder: Path, rng: np.random.Generator, *, native: bool, policy: str) -> Files:
+    """A subject on the surface: 30 images once in each of three sessions in orders of their own, and six others in each."""
+    images, others = np.split(rng.permutation(np.arange(101, 150))[: 30 + 6 * N_SESSIONS], [30])
+    ids = [rng.permutation([*images, *others[6 * n : 6 * n + 6]]) for n in range(N_SESSIONS)]
+    trials = pd.DataFrame({"id73k": np.concatenate(ids), "session": np.repeat(np.arange(N_SESSIONS) + 1, N_TRIALS)})
+    shown = trials.groupby("id73k")["id73k"]
+    trials = trials.assign(
+        subject="subj01", trial=1, id10k=1, showing=shown.cumcount() + 1, showings=shown.transform("size")
+    )
+    write_table(trials, folder / "trials.tsv")
+    images = np.sort(images)
+
+    def path(name: str) -> str:
+        return str(folder / name)
+
+    nearest = {hemisphere: rng.permutation(np.arange(n) % N_NATIVE[hemisphere]) for hemisphere, n in N_VERTICES.items()}
+    indices = write_vertices(folder, "white-to-fsaverage.mgz", {side: index + 1 for side, index in nearest.items()})
+    # Labels: regions 1 and 2; one atlas on the common surface, one on native surfaces.
+    streams = {side: rng.integers(0, 3, n) for side, n in N_VERTICES.items()}
+    common = {side: rng.integers(0, 3, n) for side, n in N_VERTICES.items()}
+    personal = {side: rng.integers(0, 3, n) for side, n in N_NATIVE.items()}
+    inside = {"common": both(common) > 0, "personal": both({s: personal[s][nearest[s]] for s in nearest}) > 0}
+    ncsnr = {side: rng.uniform(0, 1, n) for side, n in N_VERTICES.items()}
+    formats.write_ctab(folder / "streams.ctab", ["ventral", "lateral"])
+
+    raw, single = write_sessions(folder, rng, nearest if native else None)
+    betas = averaged(zscored(single["own"]), trials, images, policy).astype(np.float32)
+    write_array(xr.Dataset({"betas": (("id73k", "vertex"), betas)}, {"id73k": images}), folder / "betas.nc")
+    # More images than the subject saw, in another order.
+    pool = rng.permutation(np.arange(90, 160))
+    features = {model: rng.standard_normal((160, 5)) * [1, 2, 3, 4, 5] + 2 for model in MODELS}
+    for model, values in features.items():
+        dataset = xr.Dataset({"features": (("id73k", "feature"), values[pool])}, {"id73k": pool})
+        write_array(dataset, folder / f"{model}.nc")
+    # The study's own sets are read, those of a further draw are made from the seed.
+    drawn = random_generator(7, "image-sets", "subj01", "draw", 2).permutation(images)
+    sets = {1: rng.permutation(images)[:24].reshape(3, 8), 2: np.sort(drawn[:24].reshape(3, 8), axis=1)}
+    names = np.repeat(["subj01-001", "subj01-002", "subj01-003"], 8)
+    own_sets = pd.DataFrame({"image_set": names, "subject": "subj01", "id73k": sets[1].ravel()})
+    write_table(own_sets, folder / "image_sets.tsv")
+    arguments = {
+        "betas": path("betas.nc"),
+        "image_sets": path("image_sets.tsv"),
+        "trials": path("trials.tsv"),
+        "features": [path(f"{model}.nc") for model in MODELS],
+        "labels": write_vertices(folder, "streams.mgz", streams),
+        "names": [path("streams.ctab")],
+        "indices": indices,
+        "mask": None,
+        "ncsnr": write_vertices(folder, "ncsnr.mgh", ncsnr),
+        "within": [*write_vertices(folder, "common.mgz", common), *write_vertices(folder, "personal.mgz", personal)],
+        "raw": raw,
+        "raw_indices": indices if native else [],
+        "models": list(MODELS),
+        "model_distances": list(MODELS.values()),
+        "rois": {"streams": ["ventral", "lateral"]},
+        "native": ["personal"],
+        "axes": {
+            "betas_version": VERSIONS,
+            "zscore": ["session", "none"],
+            "draw": [1, 2],
+            "distance": ["correlation"],
+            "least_ncsnr": [None, 0.25],
+            "within": [None, "common", "personal"],
+            "measure": ["pearson"],
+        },
+        "raw_versions": VERSIONS,
+        "n_sessions": N_SESSIONS,
+        "incomplete_data": policy,
+        "seed": 7,
+        "subject": "subj01",
+        "space": "fsaverage",
+        "scores": path("scores.tsv"),
+    }
+    everywhere = {None: np.ones(sum(N_VERTICES.values()), bool)}
+    return Files(arguments, trials, single, both(streams), everywhere | inside, both(ncsnr), features, sets)
+
+
+@pytest.mark.parametrize(("native", "policy"), [(False, "exclude"), (True, "nanmean"), (True, "exclude")])
+def test_every_universe_of_a_subject_on_the_surface_is_what_is_computed_by_hand(
+    native: bool, policy: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Two versions of the betas with files of their own, atlases of both surfaces, models with distances of their own."""
+    files = write_subject(tmp_path, rng, native=native, policy=policy)
+    compute_universes(**files.arguments)
+    axes = files.arguments["axes"]
+    table = read_table(tmp_path / "scores.tsv", columns=UNIVERSE_COLUMNS, text=AXES)
+    keys = [*axes, "roi", "model", "minus"]
+    levels = {axis: [level_name(level) for level in of_axis] for axis, of_axis in axes.items()}
+    rois, of_models = ["ventral", "lateral"], [("a", "none"), ("b", "none"), ("a", "b")]
+    grid_of_rows = {(*at, roi, *of) for *at, roi, of in product(*levels.values(), rois, of_models)}
+    found = table.fillna({"minus": "none"}).set_index(keys)
+    assert set(found.index) == grid_of_rows
+    assert len(found) == len(grid_of_rows)
+    assert set(found["space"]) == {"fsaverage"}
+    assert set(found["subject"]) == {"subj01"}
+
+    images = np.unique(np.concatenate([of_draw.ravel() for of_draw in files.sets.values()]))
+    model_rdms = {
+        (model, draw): [pdist(files.features[model][ids], distance) for ids in of_draw]
+        for model, distance in MODELS.items()
+        for draw, of_draw in files.sets.items()
+    }
+    for version, zscore in product(VERSIONS, axes["zscore"]):
+        single = files.single[version]
+        values = averaged(zscored(single) if zscore == "session" else single, files.trials, images, policy)
+        # A policy makes a difference to regions.
+        assert np.isnan(single[:, files.labels > 0]).any()
+        assert np.isnan(values[:, files.labels > 0]).any() == (policy == "exclude")
+        for draw, least, atlas, (label, roi) in product(
+            axes["draw"], axes["least_ncsnr"], axes["within"], enumerate(rois, start=1)
+        ):
+            kept = (files.labels == label) & files.inside[atlas] & np.isfinite(values[0])
+            kept &= files.ncsnr >= (least or 0)
+            region = [pdist(values[np.searchsorted(images, ids)][:, kept], "correlation") for ids in files.sets[draw]]
+            r = {
+                model: np.mean([np.corrcoef(*rdms)[0, 1] for rdms in zip(region, model_rdms[model, draw], strict=True)])
+                for model in MODELS
+            }
+            at = (version, zscore, str(draw), "correlation", level_name(least), level_name(atlas), "pearson", roi)
+            for of, expected in zip(of_models, (r["a"], r["b"], r["a"] - r["b"]), strict=True):
+                row = found.loc[(*at, *of)]
+                assert row["n_units"] == kept.sum()
+                # Averages, and RDMs, are kept in single precision.
+                assert row["r"] == pytest.approx(expected, abs=2e-5), (*at, *of)
 
 
 # Over subjects
