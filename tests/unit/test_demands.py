@@ -1,5 +1,6 @@
 """What jobs demand by numbers alone: enough for the real NSD, as measured, and no more than three times that."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from capcortex import costs
 from capcortex.config import Study, load_study
 from capcortex.config_files import merge_layers, read_layers
-from capcortex.demands import demands_of, demands_of_model, n_text_images
+from capcortex.demands import demands_of, demands_of_model, n_text_images, n_universe_rows, universes_seconds
 from capcortex.nsd.miniature.design import images_needed
 
 ROOT = Path(__file__).parents[2]
@@ -88,3 +89,61 @@ def test_more_subjects_sets_and_regions_ask_for_more(nsd: Study) -> None:
     for rule in ("compare_roi_rdms", "estimate_roi_ceilings", "tabulate_roi_rsa", "compare_models"):
         asked = [demands_of(study)[rule].memory_mb for study in (few, nsd, many)]
         assert asked == sorted(set(asked)), rule
+
+
+def with_multiverse(study: Study, **keys: object) -> Study:
+    """A study of local data, where every axis can have levels of its own, with other levels of some axes."""
+    config = study.config | {"source": "local", "multiverse": study.config["multiverse"] | keys}
+    return Study(config, study.subjects, study.models, study.encoders, study.atlases, study.figures)
+
+
+@pytest.mark.parametrize(
+    ("key", "few", "many"),
+    [
+        ("betas_versions", [], ["betas_fithrf"]),
+        ("zscores", [], ["none"]),
+        ("draws", 2, 5),
+        ("distances", [], ["cosine"]),
+        ("least_ncsnr", [], [0.2]),
+        ("within", [], ["nsdgeneral"]),
+    ],
+)
+def test_twice_the_levels_of_what_makes_rdms_take_twice_the_time(
+    key: str, few: object, many: object, nsd: Study
+) -> None:
+    """The study's own level is one more; each new RDM is made, and compared with the models."""
+    once, twice = (
+        universes_seconds(with_multiverse(nsd, **{key: levels}), "subj01", n_units=20_000) for levels in (few, many)
+    )
+    assert twice == pytest.approx(2 * once)
+
+
+def test_another_comparison_of_rdms_takes_time_but_makes_no_rdm(nsd: Study) -> None:
+    studies = [with_multiverse(nsd, rdm_comparisons=measures) for measures in ([], ["spearman"])]
+    making = [universes_seconds(study, "subj01", 20_000) - universes_seconds(study, "subj01", 0) for study in studies]
+    comparing = [universes_seconds(study, "subj01", 0) for study in studies]
+    assert making[1] == pytest.approx(making[0])
+    assert comparing[1] > comparing[0] > 0
+
+
+def test_rdms_of_universes_take_time_by_the_units(nsd: Study) -> None:
+    """A pair of images is compared unit by unit, so that the surface takes longer than the volume."""
+    none, some, twice = (universes_seconds(nsd, "subj01", n_units) for n_units in (0, 200_000, 400_000))
+    assert twice - some == pytest.approx(some - none)
+    assert some > none
+
+
+def test_rows_of_universes_are_counted_one_by_one(nsd: Study) -> None:
+    """Two models and their difference, of every subject and region."""
+    for n_subjects in (1, len(nsd.subjects)):
+        subjects = nsd.subjects.iloc[:n_subjects]
+        study = Study(nsd.config, subjects, nsd.models, nsd.encoders, nsd.atlases, nsd.figures)
+        rois = [roi for of_atlas in study.multiverse.rois.values() for roi in of_atlas]
+        rows = product(study.subject_names, rois, *study.multiverse.axes.values(), ["first", "second", "difference"])
+        assert n_universe_rows(study) == len(list(rows))
+
+
+def test_without_a_multiverse_there_are_no_universes(nsd: Study) -> None:
+    study = with_multiverse(nsd, models=[])
+    assert n_universe_rows(study) == 0
+    assert universes_seconds(study, "subj01", 20_000) == 0
