@@ -112,7 +112,7 @@ def tabulate_axes(table: pd.DataFrame) -> pd.DataFrame:
     likely). Where no universe is undefined the shares of all axes add up to at most 1; the rest are interactions.
 
     ``mean_range``, ``largest_range``: for each setting of all other axes the largest minus the smallest y over the levels of a;
-    their mean, and the largest. ``own_range``: the same with all others as in the study.
+    their mean, and the largest. ``own_range``: the same with all others as in the study; NaN where the study's own is undefined.
 
     Parameters
     ----------
