@@ -7,8 +7,10 @@ from sklearn.linear_model import RidgeCV
 
 from capcortex.encoding.decode import (
     caption_ceiling,
+    correlate_pairs,
     correlate_rows,
     decode_images,
+    decoding_memory_mb,
     nearest_memory_mb,
     nearest_sentences,
     score_images,
@@ -90,6 +92,21 @@ def test_as_released_all_dimensions_have_one_fraction(planted, decoded):
     assert found.fraction_as_released == best
     (fit,) = fit_gram(gram, targets, np.full(N_DIMENSIONS, best))
     assert_allclose(found.as_released, predict(gram.test, fit.duals, fit.intercept, keep_mean=False), atol=1e-9)
+
+
+def test_each_dimension_has_the_fraction_and_the_score_that_are_best_of_its_grid(planted, decoded):
+    """Also where fractions of the released code are scored with them: they are not to be chosen, nor their scores named."""
+    responses, embeddings = planted
+    found, _ = decoded
+    gram = gram_of(responses)
+    scores = cross_validate_gram(gram, embeddings[:N_TRAINING])
+    alone = decode_images(gram, embeddings[:N_TRAINING])
+    for each in (found, alone):
+        assert_array_equal(each.fraction, FRACTIONS[scores.argmax(axis=0)])
+        assert_allclose(each.cross_validated_r2, scores.max(axis=0), atol=1e-12)
+    assert_allclose(alone.predicted, found.predicted, atol=1e-12)
+    assert alone.as_released is None
+    assert np.isnan(alone.fraction_as_released)
 
 
 def test_the_mean_is_what_is_left_out(planted, decoded):
@@ -229,6 +246,21 @@ def test_of_equal_sentences_the_first_is_nearest_and_hair_widths_are_told_apart(
         assert_array_equal(nearest_sentences(predicted, split(closer, size)).row, len(closer) - 6 + np.arange(6))
 
 
+def test_a_sentence_that_single_precision_puts_second_is_found_nonetheless():
+    """Beside two large numbers many small ones are lost, one after the other: half a digit of 1 each, more together."""
+    small = np.tile([1, -1], 64) * 1.7e-4
+    large = np.sqrt((1 - (small**2).sum()) / 2)
+    predicted = np.concatenate([[large, -large], small])
+    # Most have the large numbers alone, the last ones are what was predicted. Libraries sum products of large matrices in turn.
+    large_alone = np.concatenate([[1, -1], 0 * small])
+    vectors = np.stack([large_alone] * 400 + [predicted] * 100)
+    assert np.corrcoef(predicted, large_alone)[0, 1] < 1 - 1e-6
+    for size in (100, 500):
+        found = nearest_sentences(np.stack([predicted] * 64), split(vectors, size))
+        assert_array_equal(found.row, 400)
+        assert_allclose(found.r, 1, atol=1e-12)
+
+
 def test_a_dictionary_of_one_sentence_none_and_broken_ones():
     random = np.random.default_rng(9)
     predicted = random.standard_normal((3, 12))
@@ -238,8 +270,9 @@ def test_a_dictionary_of_one_sentence_none_and_broken_ones():
     assert_allclose(found.r[[0, 1]], [-1, np.nan])
     with pytest.raises(ValueError, match="it has no sentence"):
         nearest_sentences(predicted, [])
-    with pytest.raises(ValueError, match="expected vectors of 12 dimensions, found shape"):
-        nearest_sentences(predicted, [np.ones((2, 11))])
+    for wrong, shape in ((np.ones((2, 11)), r"\(2, 11\)"), (np.ones(12), r"\(12,\)")):
+        with pytest.raises(ValueError, match=f"expected vectors of 12 dimensions, found shape {shape} from row 3 on"):
+            nearest_sentences(predicted, [predicted, wrong])
     broken = random.standard_normal((9, 12))
     broken[4, 3] = np.nan
     with pytest.raises(ValueError, match="dictionary: row 8 is not finite"):
@@ -252,3 +285,26 @@ def test_a_dictionary_of_one_sentence_none_and_broken_ones():
 def test_memory_of_the_search_does_not_grow_with_the_dictionary():
     """3,000,000 vectors of 768 numbers are 8.6 GB; the formula has no room for them (bench/decoding.py measures it)."""
     assert nearest_memory_mb(515, 768) < 1000
+
+
+def test_memory_of_decoding_is_that_of_its_larger_half():
+    assert decoding_memory_mb(20, 515, 768) == 350 + nearest_memory_mb(515, 768)
+    assert decoding_memory_mb(9000, 515, 768) > 1000 + nearest_memory_mb(515, 768)
+
+
+def test_correlations_of_rows_do_not_suffer_from_rounding():
+    """Means in single precision may be wrong by more than the spread, that of a constant may differ from it by a hair."""
+    random = np.random.default_rng(2)
+    values = (1e-3 * random.standard_normal((20, 3000)) + 1).astype(np.float32)
+    other = (values + 1e-3 * random.standard_normal(values.shape)).astype(np.float32)
+    expected = np.corrcoef(values.astype(np.float64), other.astype(np.float64))[:20, 20:]
+    assert_allclose(correlate_rows(values, other), expected, atol=1e-12)
+    assert_allclose(correlate_pairs(values, other), np.diag(expected), atol=1e-12)
+    constant = np.full((1, 30), 0.1)
+    assert (constant - constant.mean() != 0).all()
+    assert np.isnan(correlate_rows(constant, random.standard_normal((4, 30)))).all()
+    # Of lines r is 1, not 1 and the last digit.
+    many = random.standard_normal((500, 20))
+    for r in (correlate_pairs(many, 3 * many - 1), correlate_rows(many, 7 - 3 * many)):
+        assert (np.abs(r) <= 1).all()
+    assert (nearest_sentences(many, [3 * many - 1]).r <= 1).all()
