@@ -105,6 +105,35 @@ def test_blocks_of_features_change_nothing_and_those_that_lack_a_value_are_left_
     assert_allclose(whole.training, centred @ centred.T, atol=1e-10)
 
 
+def test_features_in_single_precision_are_summed_in_double():
+    x, _ = make_data(300)
+    x = (x + 100).astype(np.float32)
+    found, expected = gram_of(x, [100, 200]), gram_of(x.astype(np.float64))
+    for name in ("training", "test", "mean"):
+        assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-11, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_folds", [2, 7])
+def test_folds_are_as_many_as_were_asked_for(n_folds):
+    x, y = make_data(90)
+    design = make_design(x[:N_TRAINING], folds=n_folds, dtype=np.float64)
+    expected = cross_validate(design, project(design, y[:N_TRAINING]))
+    assert_allclose(cross_validate_gram(gram_of(x), y[:N_TRAINING], n_folds=n_folds), expected, atol=1e-6)
+
+
+def test_short_directions_count_until_products_cannot_tell_them_from_nothing():
+    """Least squares divides by singular values: one of 1e-5 of the largest it must use, one of 1e-9 only errors are left of."""
+    x, y = make_data(12)
+    left, _, right = np.linalg.svd(x[:N_TRAINING] - x[:N_TRAINING].mean(axis=0), full_matrices=False)
+    for shortest, n_used in ((1e-5, 12), (1e-9, 11)):
+        lengths = np.append(np.linspace(2, 1, 11), shortest)
+        training, test = (left * lengths) @ right, x[N_TRAINING:]
+        (found,) = fit_gram(make_gram([(training, test)]), y[:N_TRAINING], np.ones(N_TARGETS))
+        coefficients = (right[:n_used].T / lengths[:n_used]) @ left[:, :n_used].T @ y[:N_TRAINING]
+        expected = (test - training.mean(axis=0)) @ coefficients + y[:N_TRAINING].mean(axis=0)
+        assert_allclose(test @ (training.T @ found.duals) + found.intercept, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_order_of_images_within_folds_does_not_matter():
     x, y = make_data(90)
     order = np.concatenate([np.random.default_rng(1).permutation(f) for f in np.array_split(np.arange(N_TRAINING), 5)])
@@ -149,6 +178,13 @@ def test_what_cannot_be_fitted_is_refused():
     constant[0] += np.random.default_rng(0).standard_normal(20)
     with pytest.raises(ValueError, match="none varies over the 34 images"):
         cross_validate_gram(gram_of(constant), np.nan_to_num(y[:N_TRAINING]))
+    # Products of equal images may differ by rounding, which is no reason to fit them.
+    for seed in range(4):
+        random = np.random.default_rng(seed)
+        same = np.tile(random.standard_normal(300), (N_TRAINING + N_TEST, 1))
+        same[0] += random.standard_normal(300)
+        with pytest.raises(ValueError, match="none varies over the 34 images"):
+            cross_validate_gram(gram_of(same), np.nan_to_num(y[:N_TRAINING]))
 
 
 def test_the_grid_may_end_above_least_squares():
