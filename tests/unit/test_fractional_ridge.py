@@ -249,9 +249,12 @@ def test_a_choice_per_unit_beats_one_for_all_where_signals_differ(rng):
 
 def test_one_choice_for_all_is_that_of_the_mean_score_over_all_blocks():
     x, y = problem(10, n_units=11)
+    # Units of the first block follow the features closely, and would choose another.
+    y[:, :4] += 5 * (x @ np.linalg.lstsq(x, y[:, :4], rcond=None)[0])
     design = double(x)
     scores = scores_of(design, y)
     best = FRACTIONS[scores.mean(axis=1).argmax()]
+    assert FRACTIONS[scores[:, :4].mean(axis=1).argmax()] != best
     parts = [y[:, :4], y[:, 4:5], y[:, 5:]]
     found = list(fit_blocks(design, lambda: iter(parts), shared=True))
     assert [each.fraction.tolist() for each, _ in found] == [[best] * 4, [best], [best] * 6]
@@ -265,6 +268,28 @@ def test_of_equal_scores_the_smaller_fraction_is_chosen():
     scores = np.array([[0.1, 0.5, np.nan, 0.2], [0.3, 0.5, np.nan, np.nan], [0.3, 0.4, np.nan, 0.1]])
     assert choose_fractions(np.array([0.2, 0.5, 1.0]), scores).tolist() == [0.5, 0.2, 0.2, 0.2]
     assert choose_fractions(np.array([0.2, 0.5, 1.0]), scores, shared=True).tolist() == [0.5] * 4
+
+
+def test_a_unit_that_lacks_a_score_has_no_say_in_the_choice_for_all():
+    grid = np.array([0.2, 0.5, 1.0])
+    scores = np.array([[0.1, 0.9, np.nan], [0.2, np.nan, 0.1], [0.3, 0.8, 0.1]])
+    assert choose_fractions(grid, scores, shared=True).tolist() == [1.0] * 3
+    # The mean, which one unit may decide, not the median.
+    assert choose_fractions(grid, np.array([[5.0, 0, 0], [0, 0.1, 0.1], [0, 0, 0]]), shared=True).tolist() == [0.2] * 3
+
+
+def test_grids_are_those_of_the_text_and_of_the_released_code():
+    """From a 20th on, in equal steps, 20 of them: up to 1 in the text, up to 1.05 in the code."""
+    for grid, last in ((FRACTIONS, 1.0), (RELEASED_FRACTIONS, 1.05)):
+        assert (grid.size, grid[0], grid[-1]) == (20, 0.05, last)
+        np.testing.assert_allclose(np.diff(grid), (last - 0.05) / 19)
+
+
+def test_fractions_may_be_named_twice():
+    x, y = problem(11)
+    scores = scores_of(double(x, [0.5, 0.5, 0.8]), y)
+    np.testing.assert_array_equal(scores[0], scores[1])
+    np.testing.assert_allclose(scores[1:], scores_of(double(x, [0.5, 0.8]), y), rtol=1e-12)
 
 
 def test_fractions_from_1_score_the_same_to_the_last_digit():
@@ -330,6 +355,34 @@ def test_predictions_have_the_mean_unless_asked_not_to():
     np.testing.assert_allclose(kept - kept.mean(axis=0), lost - lost.mean(axis=0), atol=1e-12)
 
 
+def test_means_are_taken_and_predictions_made_in_double_precision(rng):
+    """Also of single-precision responses, whose sum over thousands of images would lose digits of a mean far from 0."""
+    x, y = problem(17, 5000)
+    y = (y + 30_000).astype(np.float32)
+    design = make_design(x)
+    found = fit(design, project(design, y), 0.5)
+    mean = y.astype(np.float64).mean(axis=0)
+    np.testing.assert_allclose(predict(x, found.coefficients, found.intercept).mean(axis=0), mean, rtol=1e-10)
+    large = (rng.normal(size=(9, 4)) + 1000).astype(np.float32)
+    weights = rng.normal(size=(4, 3)).astype(np.float32)
+    predicted = predict(large, weights, np.zeros(3))
+    assert predicted.dtype == np.float64
+    np.testing.assert_allclose(predicted, large.astype(np.float64) @ weights.astype(np.float64), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shortest", [1e-8, 1e-12, 1e-17])
+def test_directions_count_as_numpy_counts_them(rng, shortest):
+    x = make_features(rng, 60, 12, decay=0)
+    left, lengths, right = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    lengths[-1] = shortest * lengths[0]
+    x = (left * lengths) @ right
+    rank = 12 if shortest > 1e-14 else 11
+    assert np.linalg.matrix_rank(x - x.mean(axis=0)) == rank
+    design = double(x)
+    assert design.singular_values.size == rank
+    assert [fold.singular_values.size for fold in design.folds] == [rank] * 5
+
+
 @pytest.mark.parametrize("condition", [1e1, 1e3, 1e6])
 @pytest.mark.parametrize("shape", [(300, 60), (60, 90)])
 def test_single_precision_is_not_amplified(rng, condition, shape):
@@ -350,8 +403,10 @@ def test_scores_do_not_depend_on_how_many_units_are_scored_at_once(monkeypatch):
     x, y = problem(14)
     design = double(x)
     expected = scores_of(design, y)
-    monkeypatch.setattr(module, "SCRATCH_BYTES", 8 * 20 * 12 * 3)
-    np.testing.assert_allclose(scores_of(design, y), expected, rtol=1e-12)
+    # Three, and one even where its coefficients are more than shall be held.
+    for size in (8 * 20 * 12 * 3, 1):
+        monkeypatch.setattr(module, "SCRATCH_BYTES", size)
+        np.testing.assert_allclose(scores_of(design, y), expected, rtol=1e-12)
 
 
 # Errors and memory
@@ -366,6 +421,7 @@ def test_scores_do_not_depend_on_how_many_units_are_scored_at_once(monkeypatch):
         ((np.eye(9)[:, :1],), {"folds": 9}, "none varies over the 8 images with which a fold trains that holds out 1"),
         ((np.eye(9), [0.0, 0.5]), {}, "fractions: expected ascending numbers above 0"),
         ((np.eye(9), [0.5, 0.4]), {}, "fractions: expected ascending numbers above 0"),
+        ((np.eye(9), [0.5, np.inf]), {}, "fractions: expected ascending numbers above 0"),
         ((np.eye(9), []), {}, "fractions: expected ascending numbers above 0"),
         ((np.eye(9),), {"folds": 1}, "from 2 up to the number of images, 9; found 1"),
         ((np.eye(9),), {"folds": 10}, "from 2 up to the number of images, 9; found 10"),
