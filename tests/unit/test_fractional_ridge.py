@@ -107,6 +107,18 @@ def test_coefficients_have_their_fraction_of_the_length_of_least_squares(shape, 
     np.testing.assert_allclose(lengths, fractions, rtol=1e-5)
 
 
+def test_lengths_are_right_where_scales_differ_most(rng):
+    """Responses without noise, whose coefficients are as long in directions a millionth as long as others: no start is near."""
+    images = np.linalg.qr(rng.normal(size=(60, 12)))[0]
+    x = (images - images.mean(axis=0)) * np.geomspace(1, 1e-6, 12) @ np.linalg.qr(rng.normal(size=(12, 12)))[0]
+    y = x @ rng.normal(size=(12, 5))
+    design = double(x, folds=2)
+    whole = np.linalg.norm(fit(design, projections := project(design, y), 1).coefficients, axis=0)
+    for fraction in (0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99):
+        lengths = np.linalg.norm(fit(design, projections, fraction).coefficients, axis=0)
+        np.testing.assert_allclose(lengths / whole, fraction, rtol=1e-6)
+
+
 @given(SHAPES)
 def test_fraction_1_is_least_squares(shape):
     n_images, n_features, decay, null, seed = shape
