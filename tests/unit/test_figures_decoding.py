@@ -9,6 +9,8 @@ from test_figures import faults_of_texts, panel, words
 from capcortex.figures.decoding import IDENTIFICATION, ROWS, choose_ranked, draw_decoding, shown_ranks
 from capcortex.inference.decoding import MEASURES, tabulate_decoding
 
+KINDS = ("", "_without_mean", "_as_released")
+
 
 def decoding(subject, n_images=60, *, sentences=True, released=False, seed=0):
     random = np.random.default_rng(seed)
@@ -63,7 +65,12 @@ def test_table_has_means_over_the_images_that_have_a_value():
     table = tabulate_decoding(made).set_index("measure")
     assert table.loc["caption_ceiling", "value"] == pytest.approx(float(made["caption_ceiling"][7:].mean()))
     assert table.loc["caption_ceiling", "n_images"] == 53
-    assert table.loc["r_mismatched", "value"] == pytest.approx(float(made["mismatched"].mean()))
+    for measure in table.index.difference(["fraction", "fraction_as_released"]):
+        # Of single images the variable is called mismatched, in the table r_mismatched.
+        values = made[measure.replace("r_mismatched", "mismatched")]
+        assert table.loc[measure, "value"] == pytest.approx(float(values.mean())), measure
+    assert {f"{name}{kind}" for name in ("r", "r_mismatched", "identification") for kind in KINDS} <= set(table.index)
+    assert set(table["model"]) == {"caption"} and set(table["subject"]) == {"subj03"}
     assert table.loc["fraction", "value"] == pytest.approx(0.3)
     assert table.loc["fraction_as_released", "value"] == pytest.approx(0.15)
     left_out = table["mean_embedding"] == "left out"
