@@ -121,6 +121,18 @@ def test_folds_are_as_many_as_were_asked_for(n_folds):
     assert_allclose(cross_validate_gram(gram_of(x), y[:N_TRAINING], n_folds=n_folds), expected, atol=1e-6)
 
 
+def test_folds_whose_held_out_targets_are_all_equal_do_not_count():
+    """As in the regression of features: one target is the same throughout the first fold, another throughout all but it."""
+    x, y = make_data(90)
+    first = np.array_split(np.arange(N_TRAINING), 5)[0]
+    y[first, 0] = 2.5
+    y[first[-1] + 1 : N_TRAINING, 1] = 5.0
+    design = make_design(x[:N_TRAINING], dtype=np.float64)
+    expected = cross_validate(design, project(design, y[:N_TRAINING]))
+    assert np.isfinite(expected).all()
+    assert_allclose(cross_validate_gram(gram_of(x), y[:N_TRAINING]), expected, atol=1e-6)
+
+
 def test_short_directions_count_until_products_cannot_tell_them_from_nothing():
     """Least squares divides by singular values: one of 1e-5 of the largest it must use, one of 1e-9 only errors are left of."""
     x, y = make_data(12)
