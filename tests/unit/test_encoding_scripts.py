@@ -265,6 +265,75 @@ def test_rows_of_the_table_are_of_their_model_and_subject(tmp_path, monkeypatch)
             assert getattr(row, name) == pytest.approx(of_subjects[at, number, units].mean())
 
 
+def vector(sentence):
+    """What a made-up encoder gives a sentence."""
+    return np.array([len(sentence), sum(map(ord, sentence)) % 97, ord(sentence[0])], np.float32)
+
+
+ENCODER = SimpleNamespace(source="toy", fingerprint="f")
+TOY = {
+    "load_encoder": lambda source, record, seed: ENCODER if (source, record, seed) == ("toy", "record", 4) else None,
+    "encode_sentences": lambda sentences, encoder, cache: np.array([vector(each) for each in sentences]),
+}
+
+
+def test_a_group_of_sentences_has_their_mean_vector(tmp_path, monkeypatch):
+    sentences = {
+        "places": ["A hill.", "Two hills and a lake."],
+        "people": ["A man."],
+        "food": ["Rice.", "An egg.", "Tea."],
+    }
+    script("embed_sentences", monkeypatch, **TOY)(
+        sentences=sentences,
+        encoder={"source": "toy", "encoder": "small"},
+        encoder_record="record",
+        seed=4,
+        cache=str(tmp_path),
+        features=str(tmp_path / "features.nc"),
+    )
+    with xr.open_dataset(tmp_path / "features.nc") as found:
+        for group, each in sentences.items():
+            assert_allclose(found["features"].sel(group=group), np.mean([vector(one) for one in each], axis=0))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_dictionary_is_the_users_or_the_captions_of_images_that_are_not_tested(tmp_path, monkeypatch, own):
+    captions = pd.DataFrame(
+        {
+            "id73k": [2, 2, 5, 5, 8, 9],
+            "position": [0, 1, 0, 1, 0, 0],
+            "caption": ["a dog", "dogs", "a cat", "cats", "a dog", "an owl"],
+        }
+    )
+    (tmp_path / "own.txt").write_text("a ship\n\nsails\na ship\n")
+    outputs = {name: str(tmp_path / name) for name in ("vectors", "sentences", "of_captions")}
+    written = []
+    script(
+        "embed_dictionary",
+        monkeypatch,
+        **TOY,
+        read_shared_images=lambda trials: np.array([5, 9]),
+        load_captions=lambda path: captions,
+        write_vectors=lambda texts, encoder, cache, path: written.append((list(texts), encoder, path)),
+    )(
+        captions="captions.tsv",
+        trials=[],
+        dictionary=str(tmp_path / "own.txt") if own else None,
+        encoder_record="record",
+        source="toy",
+        seed=4,
+        cache=str(tmp_path),
+        **outputs,
+    )
+    texts = ["a ship", "sails"] if own else ["a dog", "dogs"]
+    assert written == [(texts, ENCODER, outputs["vectors"])]
+    assert list(pd.read_csv(outputs["sentences"], sep="\t")["sentence"]) == texts
+    with xr.open_dataset(outputs["of_captions"]) as found:
+        assert_array_equal(found["id73k"], [5, 5, 9])
+        assert_array_equal(found["position"], [0, 1, 0])
+        assert_allclose(found["vectors"], [vector(each) for each in ("a cat", "cats", "an owl")])
+
+
 @pytest.mark.parametrize("as_released", [True, False])
 @pytest.mark.parametrize("with_sentences", [True, False])
 def test_what_is_decoded_is_what_the_parts_say(study, tmp_path, monkeypatch, with_sentences, as_released):
