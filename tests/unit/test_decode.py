@@ -138,6 +138,7 @@ def test_embeddings_of_test_images_enter_no_fit_and_few_dimensions_are_refused(p
         ValueError, match=r"at least 10 dimensions, over which predictions are correlated; found \(160, 9\)"
     ):
         decode_images(gram_of(responses), embeddings[:N_TRAINING, :9])
+    assert decode_images(gram_of(responses), embeddings[:N_TRAINING, :10]).predicted.shape == (N_TEST, 10)
 
 
 def test_scores_are_those_of_a_loop():
