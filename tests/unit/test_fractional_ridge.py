@@ -107,6 +107,18 @@ def test_coefficients_have_their_fraction_of_the_length_of_least_squares(shape, 
     np.testing.assert_allclose(lengths, fractions, rtol=1e-5)
 
 
+def test_a_single_feature_has_a_fraction_of_its_slope(rng):
+    x, y = rng.normal(size=(40, 1)) + 2, rng.normal(size=(40, 3))
+    found = fit(design := double(x), project(design, y), 0.4)
+    centred = x - x.mean()
+    slope = (centred * y).sum(axis=0) / (centred**2).sum()
+    np.testing.assert_allclose(found.coefficients[0], 0.4 * slope, rtol=1e-6)
+    np.testing.assert_allclose(found.alpha, (centred**2).sum() * (1 / 0.4 - 1), rtol=1e-6)
+    np.testing.assert_allclose(
+        scores_of(design, y), naive_scores(x, y, FRACTIONS, list(KFold(5).split(x))), rtol=1e-6, atol=1e-6
+    )
+
+
 def test_lengths_are_right_where_scales_differ_most(rng):
     """Responses without noise, whose coefficients are as long in directions a millionth as long as others: no start is near."""
     images = np.linalg.qr(rng.normal(size=(60, 12)))[0]
