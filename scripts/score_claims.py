@@ -54,9 +54,9 @@ def evidence_of_maps(
 ) -> Iterator[pd.DataFrame]:
     """Yield the peaks of group maps; `maps` has kind and name of each."""
     for path, (table, name) in zip(groups, maps, strict=True):
-        with open_array(path, variables=["mean", "p", "p_fdr"]) as file:
+        with open_array(path, variables=["mean", "p", "p_fdr", "n_subjects"]) as file:
             values = {key: file[key].to_numpy() for key in ("mean", "p", "p_fdr")}
-            n_subjects = int(file.attrs["n_subjects"])
+            values["n_at_vertices"], n_subjects = file["n_subjects"].to_numpy(), int(file.attrs["n_subjects"])
         yield evidence_of_map(table, name, **values, n_subjects=n_subjects, false_discovery_rate=false_discovery_rate)
 
 

@@ -70,13 +70,17 @@ def describe_missing(keys: Sequence[str], gone: Sequence[str], study: Study) -> 
     if gone and len(gone) == len(keys):
         return [f"none of NSD's files is in {study.nsd_root}: is it the folder that holds nsddata and nsddata_betas?"]
     lines = []
-    absent = [name for name in study.subject_names if set(_of_subject(keys, name)) <= set(gone)]
+    others = {key for key in keys if _version(key) not in {"", study.config["betas_version"]}}
+    if others & set(gone):
+        lines.append(
+            f"betas of other versions, for the multiverse: {len(others & set(gone))}; not needed with {ONE_VERSION}"
+        )
+    keys, gone = ([key for key in some if key not in others] for some in (keys, gone))
+    wanted_of = {name: set(_of_subject(keys, name)) for name in study.subject_names}
+    absent = [name for name, wanted in wanted_of.items() if wanted and wanted <= set(gone)]
     if absent and len(absent) < len(study.subject_names):
         lines.append(f"{', '.join(absent)}: all files; config key subjects can leave them out")
         gone = [key for key in gone if not any(f"/{name}/" in key for name in absent)]
-    if others := [key for key in gone if _version(key) not in {"", study.config["betas_version"]}]:
-        lines.append(f"betas of other versions, for the multiverse: {len(others)}; not needed with {ONE_VERSION}")
-        gone = [key for key in gone if key not in set(others)]
     for kind in KINDS:
         here, wanted = ([key for key in some if _kind(key) == kind] for some in (gone, keys))
         if not here:

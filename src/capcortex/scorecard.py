@@ -138,11 +138,12 @@ def evidence_of_released(table: pd.DataFrame) -> pd.DataFrame:
     names = {"value": "estimate", "low_released": "low", "high_released": "high", "minus": "other"}
     made = table.rename(columns=names)
     alone = made["other"].isna()
-    pairs = made[~alone].assign(measure="difference", p=made["p_released_adjusted"])
+    # A study of one model has no pairs: columns are taken from the rows themselves, or those of others would come in.
+    pairs = made[~alone].assign(measure="difference", p=lambda rows: rows["p_released_adjusted"])
     turned = pairs.assign(
         model=pairs["other"], other=pairs["model"], estimate=-pairs["estimate"], low=-pairs["high"], high=-pairs["low"]
     )
-    single = made[alone].assign(measure="ratio", p=made["p_released"])
+    single = made[alone].assign(measure="ratio", p=lambda rows: rows["p_released"])
     return _evidence(pd.concat([single, pairs, turned], ignore_index=True)).assign(table="released", left_out="")
 
 
@@ -160,13 +161,15 @@ def evidence_of_map(
     mean: NDArray[np.floating],
     p: NDArray[np.floating],
     p_fdr: NDArray[np.floating],
+    n_at_vertices: NDArray[np.integer],
     n_subjects: int,
     false_discovery_rate: float,
 ) -> pd.DataFrame:
     """Peak of a group map, as the released code finds the limits of its colours.
 
     That is the mean with the largest absolute value among significant vertices; where vertices were tested and none is
-    significant it is 0, without tests NaN. Of sentences it is the largest mean of all vertices, whatever their p.
+    significant it is 0, without tests NaN. Of sentences it is the largest mean of the vertices that all subjects have, whatever
+    their p; NaN without any.
 
     Parameters
     ----------
@@ -176,14 +179,17 @@ def evidence_of_map(
         Model, or for sentences the two groups.
     mean, p, p_fdr : ndarray of shape (n_vertices,)
         Of `capcortex.inference.maps.group_map`; NaN where a vertex has none.
+    n_at_vertices : ndarray of shape (n_vertices,)
+        Subjects that have a value there.
     n_subjects
         Subjects of the map.
     false_discovery_rate
         Level of ``p_fdr``.
     """
     of_sentences = table == "sentence-map"
-    found = mean[np.isfinite(mean) & (of_sentences | (p_fdr < false_discovery_rate))]
-    row: dict[str, object] = {"table": table, "n_subjects": n_subjects, "left_out": "no vertex was tested"}
+    found = mean[(n_at_vertices == n_subjects) if of_sentences else np.isfinite(mean) & (p_fdr < false_discovery_rate)]
+    nothing = "no vertex has a value of every subject" if of_sentences else "no vertex was tested"
+    row: dict[str, object] = {"table": table, "n_subjects": n_subjects, "left_out": nothing}
     row |= {"measure": name} if of_sentences else {"measure": "peak", "model": name}
     if np.isfinite(p).any() and not found.size and not of_sentences:
         row |= {"estimate": 0.0, "left_out": ""}
@@ -276,13 +282,14 @@ def evidence_of_encoding(table: pd.DataFrame, confidence: float) -> pd.DataFrame
         value_name="value",
     )
     ratios: list[dict[Any, Any]] = []
-    for name in ("r", "r_as_released"):
-        both = table[np.isfinite(table[name]) & np.isfinite(table["agreement"])]
-        for (model, roi), group in both.groupby(["model", "roi"], sort=False):
-            ratio = group[name].mean() / (group["agreement"].mean() or np.nan)
+    # A study without the released statistics has no such column of numbers.
+    for name in ["r", *(["r_as_released"] if table["r_as_released"].notna().any() else [])]:
+        for (model, roi), group in table.groupby(["model", "roi"], sort=False):
+            both = group[np.isfinite(group[name]) & np.isfinite(group["agreement"])]
+            ratio = both[name].mean() / (both["agreement"].mean() or np.nan)
             ratios.append(
-                {"model": model, "roi": roi, "measure": f"{name}_over_agreement", "estimate": ratio, "left_out": ""}
-                | {"n_subjects": len(group)}
+                {"model": model, "roi": roi, "measure": f"{name}_over_agreement", "estimate": ratio}
+                | {"n_subjects": len(both), "left_out": "" if len(both) else "no subject has a value"}
             )
     of_means = _evidence(ratios).assign(table="encoding")
     return pd.concat([evidence_of_subjects("encoding", long, confidence), of_means], ignore_index=True)

@@ -44,6 +44,21 @@ def nsd() -> Study:
     return study_of(ROOT / "config/nsd.yaml")
 
 
+@pytest.mark.parametrize("n_raw", [0, 1, 2])
+def test_universes_have_room_for_nsds_largest_region_and_for_all_sums_of_raw_sessions(n_raw: int) -> None:
+    """nsdgeneral in all images, and once more what a universe keeps of it; three regions as large as ventral of streams."""
+    n_images, n_units, nsdgeneral, ventral = 10_000, 327_684, 37_984, 11_168
+    one_mb = 4 * n_images / 2**20
+
+    def asked(n_rois: int) -> int:
+        size = 4 * n_images * n_units
+        return costs.universes_memory_mb(size, 0.0, n_images=n_images, models_mb=0.0, n_rois=n_rois, n_raw=n_raw)
+
+    assert 150 + (2 * nsdgeneral + n_raw * 3 * ventral) * one_mb < asked(3) < 8192
+    # Regions that hold all of the cortex: sums, a copy of one, and counts of one byte, whole and of the usable units.
+    assert asked(20) > 150 + (n_raw + 1 + 2 / 4) * n_units * one_mb or not n_raw
+
+
 @pytest.mark.parametrize("rule", MEASURED_MB)
 def test_memory_holds_at_full_size(rule: str, nsd: Study) -> None:
     script = demands_of(nsd)[rule].memory_mb - costs.SNAKEMAKE_MB

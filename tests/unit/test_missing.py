@@ -114,7 +114,15 @@ def test_transforms_serve_maps_and_regions_on_native_surfaces() -> None:
 def test_betas_that_only_the_multiverse_reads_have_their_own_line() -> None:
     others = [layout.volume_betas("subj01", "betas_assumehrf", session) for session in (1, 2)]
     told = describe_missing(keys_of() + others, others, study())
-    assert told == ["betas of other versions, for the multiverse: 2; not needed with multiverse: {betas_versions: []}"]
+    line = "betas of other versions, for the multiverse: 2; not needed with multiverse: {betas_versions: []}"
+    assert told == [line]
+    # They count with no other files, and a subject of whom only they are missing is there.
+    own = layout.volume_betas("subj02", VERSION, 2)
+    assert describe_missing(keys_of() + others, [*others, own], study())[:2] == [
+        line,
+        f"volume betas and their ncsnr: 1 of 8, of subj02; not needed with {NO_MAPS}",
+    ]
+    assert describe_missing([layout.EXPERIMENT_DESIGN, *others], others, study()) == [line]
 
 
 def test_a_subject_without_any_file_can_be_left_out() -> None:

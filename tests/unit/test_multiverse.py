@@ -510,7 +510,7 @@ def test_two_universes_with_the_studys_own_choices_are_an_error() -> None:
     """A level that comes as a number and as text is one level: neither universe is the study's own more than the other."""
     r = {"s1": (0.5, 0.1), "s2": (0.3, 0.2)}
     twice = [scores_of(r), scores_of(r).assign(draw=1)]
-    with pytest.raises(ValueError, match=r"own choices|alike|draw"):
+    with pytest.raises(ValueError, match="region V: 2 of 2 universes have the study's own choices"):
         tabulate_multiverse(pd.concat(twice), OWN, 0.95)
 
 
@@ -609,6 +609,13 @@ def test_nothing_varies(r: float) -> None:
     axes = tabulate_axes(grid(lambda *_: r))
     assert axes["share_of_variance"].isna().all()
     assert set(axes["largest_range"]) == {0}
+
+
+def test_rounding_is_no_variance() -> None:
+    """Neither of r, nor of a difference of equal models, all of which is rounding."""
+    table = grid(lambda a, b, c: 0.3 + 1e-14 * (a + b - c)).assign(difference=lambda rows: rows["r"] - 0.3)
+    assert tabulate_axes(table)["share_of_variance"].isna().all()
+    assert tabulate_axes(grid(lambda a, b, c: 0.3 + 1e-9 * (a + b - c)))["share_of_variance"].notna().all()
 
 
 # The figure

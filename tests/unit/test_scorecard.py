@@ -29,6 +29,7 @@ from capcortex.config_files import merge_layers, read_layers
 from capcortex.figures.scorecard import MINIATURE, draw_scorecard, plotted_numbers
 from capcortex.inference.ceilings import SUMMARY_COLUMNS
 from capcortex.inference.comparisons import COMPARISON_COLUMNS
+from capcortex.inference.released import RELEASED_COLUMNS
 from capcortex.scorecard import (
     EVIDENCE_COLUMNS,
     KEYS,
@@ -318,20 +319,33 @@ def test_ceilings_and_released_ratios_are_those_of_the_paper():
     ]
 
 
+def test_a_study_of_one_model_has_released_ratios_and_no_differences():
+    released = pd.DataFrame({"roi": ["early", "ventral"], "model": "caption"}).reindex(columns=RELEASED_COLUMNS)
+    found = evidence_of_released(released.assign(value=[0.1, 0.2], n_subjects=8))
+    assert found[["roi", "measure", "estimate"]].to_numpy().tolist() == [
+        ["early", "ratio", 0.1],
+        ["ventral", "ratio", 0.2],
+    ]
+
+
 def test_a_peak_is_the_largest_significant_mean_by_the_papers_rule():
     mean = np.array([0.9, -0.3, 0.2, np.nan])
     p_fdr = np.array([0.2, 0.01, 0.01, 0.01])
     p = np.array([0.2, 0.04, 0.04, 0.04])
 
     def peak(table: str, **changed: np.ndarray) -> pd.Series:
-        given = {"mean": mean, "p": p, "p_fdr": p_fdr} | changed
+        given = {"mean": mean, "p": p, "p_fdr": p_fdr, "n_at_vertices": np.array([8, 8, 8, 0])} | changed
         return evidence_of_map(table, "x", **given, n_subjects=8, false_discovery_rate=0.05).iloc[0]
 
     assert peak("searchlight-map")["estimate"] == -0.3
-    # Of sentences the largest of all vertices, significant or not, tested or not.
+    # Of sentences the largest of all vertices that every subject has, significant or not, tested or not.
     assert peak("sentence-map")["estimate"] == 0.9
     assert peak("sentence-map", mean=-mean)["estimate"] == 0.3
     assert peak("sentence-map", p=np.full(4, np.nan), p_fdr=np.full(4, np.nan))["estimate"] == 0.9
+    assert peak("sentence-map", n_at_vertices=np.array([1, 8, 8, 0]))["estimate"] == 0.2
+    lacking = peak("sentence-map", n_at_vertices=np.array([1, 2, 3, 0]))
+    assert math.isnan(lacking["estimate"])
+    assert lacking["left_out"] == "no vertex has a value of every subject"
     assert peak("sentence-map")["measure"] == "x"
     # Tested and nothing found is a result; not tested is none.
     assert peak("encoding-map", p_fdr=np.full(4, 0.9))["estimate"] == 0
@@ -410,6 +424,15 @@ def test_a_ratio_of_means_is_over_the_subjects_that_have_both():
     assert row["estimate"] == pytest.approx(of_four["r"].sum() / of_four["agreement"].sum())
     assert row["n_subjects"] == 4
     assert "r_as_released_over_agreement" not in found.index.get_level_values("measure")
+
+
+def test_without_agreement_a_ratio_says_that_nobody_has_it():
+    """One subject agrees with nobody, whatever the config."""
+    found = evidence_of_encoding(of_encoding(1).assign(agreement=np.nan), 0.95)
+    rows = found[found["measure"].str.endswith("over_agreement")]
+    assert len(rows) == 8
+    assert rows["estimate"].isna().all()
+    assert set(rows["left_out"]) == {"no subject has a value"}
 
 
 def test_one_subject_has_a_value_and_no_interval():

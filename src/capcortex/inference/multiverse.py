@@ -133,6 +133,7 @@ def tabulate_axes(table: pd.DataFrame) -> pd.DataFrame:
     axes = [axis for axis in AXES if table[axis].nunique() > 1]
     rows = []
     for roi, all_here in table.groupby("roi", sort=False):
+        scale = all_here["r"].abs().max()
         for quantity in QUANTITIES:
             here = all_here[all_here[quantity].notna()]
             y = here[quantity]
@@ -148,7 +149,7 @@ def tabulate_axes(table: pd.DataFrame) -> pd.DataFrame:
                         "levels": ", ".join(table[axis].unique()),
                         "n_universes": len(all_here),
                         "n_undefined": len(all_here) - len(here),
-                        "share_of_variance": _share(y.to_numpy(), here[axis].to_numpy()),
+                        "share_of_variance": _share(y.to_numpy(), here[axis].to_numpy(), scale),
                         "mean_range": float(ranges.mean()),
                         "largest_range": float(ranges.max()),
                         "own_range": float(ranges[tuple(own.iloc[0])]) if len(own) else np.nan,
@@ -161,9 +162,9 @@ def _range(values: pd.Series) -> float:
     return float(values.max() - values.min()) if len(values) > 1 else float("nan")
 
 
-def _share(y: NDArray[np.float64], levels: NDArray[np.object_]) -> float:
-    """Share of the variance of ``y`` that lies between levels."""
-    if not len(y) or np.ptp(y) <= ROUNDING * np.abs(y).max():
+def _share(y: NDArray[np.float64], levels: NDArray[np.object_], scale: float) -> float:
+    """Share of the variance of ``y`` between levels; NaN where y varies by no more than rounding of numbers of size ``scale``."""
+    if not len(y) or np.ptp(y) <= ROUNDING * scale:
         return float("nan")
     total = float(np.sum((y - y.mean()) ** 2))
     groups = [y[levels == level] for level in np.unique(levels.astype(str))]

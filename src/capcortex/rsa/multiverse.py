@@ -48,7 +48,7 @@ class Draw(NamedTuple):
 def level_name(level: object) -> str:
     """Write a level of an axis as tables and figures do: numbers in their shortest form that is exact, None as ``none``."""
     if isinstance(level, float):
-        return repr(level).removesuffix(".0")
+        return repr(float(level)).removesuffix(".0")
     return "none" if level is None else str(level)
 
 
