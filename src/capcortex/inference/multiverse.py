@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from capcortex.inference.intervals import mean_interval
-from capcortex.inference.tests import ROUNDING
+from capcortex.rsa.measures import ROUNDING
 from capcortex.rsa.multiverse import AXES
 from capcortex.rsa.rdm import LEAST_UNITS
 
