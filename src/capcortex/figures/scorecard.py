@@ -27,7 +27,7 @@ MINIATURE = "MINIATURE: THIS IS NOT THE BRAIN"
 WARNING = "What is scored here was planted in made-up brains. It says that the study works, and nothing about people."
 
 # Sizes on the page in inches.
-EDGE, LINE, CELL, CELLS = 0.15, 0.175, 1.68, 4
+EDGE, LINE, CELL, CELLS = 0.15, 0.175, 1.78, 4
 FIGURE_WIDTH, TEXT_WIDTH, CERTAINTY_WIDTH = 0.85, 3.6, 0.85
 HEAD, WARNING_HEAD, NOTE_LINE, NOTE_LETTERS = 0.75, 0.75, 0.13, 240
 WIDTH = 2 * EDGE + FIGURE_WIDTH + TEXT_WIDTH + CERTAINTY_WIDTH + CELLS * CELL
