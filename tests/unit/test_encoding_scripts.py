@@ -1,6 +1,5 @@
 """Scripts of encoding and decoding: every number beside its own vertex, image, subject, model and group of sentences."""
 
-import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from loading import script
 from numpy.testing import assert_allclose, assert_array_equal
 
 from capcortex.arrays import write_array
@@ -35,11 +35,9 @@ N_IMAGES, N_VERTICES, N_FEATURES = 60, 10, 12
 AT_ONCE = 3
 
 
-def script(name, monkeypatch, **replaced):
-    """Import a script as a module; what it takes from other parts of the study may be replaced."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def main_of(name, monkeypatch, **replaced):
+    """Find what a script runs; what it takes from other parts of the study may be replaced."""
+    module = script(name)
     for key, value in replaced.items():
         assert hasattr(module, key)
         monkeypatch.setattr(module, key, value)
@@ -81,7 +79,7 @@ def test_maps_of_a_subject_are_those_of_the_regression(study, tmp_path, monkeypa
         ("fit_encoding", encode_units(x, x_test, [(y, y_test)])),
         ("fit_encoding_as_released", encode_as_released(x, x_test, lambda: [(y, y_test)])),
     ):
-        main = script(name, monkeypatch, read_shared_images=lambda trials: study.shared if trials == ["t"] else None)
+        main = main_of(name, monkeypatch, read_shared_images=lambda trials: study.shared if trials == ["t"] else None)
         main(**study.files, trials=["t"], **known, encoding=str(tmp_path / "encoding.nc"))
         with xr.open_dataset(tmp_path / "encoding.nc") as found:
             assert known.items() <= found.attrs.items()
@@ -125,7 +123,7 @@ def test_sentences_are_predicted_with_the_coefficients_of_their_vertex(study, tm
         )
         expected.append(vectors @ coefficients + intercept)
     maps = [str(tmp_path / f"{group}.nc") for group in ("places", "food")]
-    script("predict_sentences", monkeypatch, UNITS_AT_ONCE=AT_ONCE)(
+    main_of("predict_sentences", monkeypatch, UNITS_AT_ONCE=AT_ONCE)(
         features=str(tmp_path / "sentences.nc"),
         encodings=encodings,
         groups=["places", "food"],
@@ -146,7 +144,7 @@ def test_maps_of_subjects_are_put_together_left_hemisphere_first(tmp_path, monke
     for path, values in zip(encodings, r, strict=True):
         write_array(xr.Dataset({"r": ("vertex", values)}), path)
     gifti = [str(tmp_path / f"{side}.func.gii") for side in "lr"]
-    script("collect_encoding", monkeypatch)(
+    main_of("collect_encoding", monkeypatch)(
         encodings=encodings, subjects=subjects, maps=str(tmp_path / "maps.nc"), gifti=gifti
     )
     with xr.open_dataset(tmp_path / "maps.nc") as found:
@@ -173,7 +171,7 @@ def test_agreement_is_over_the_same_images_of_all_subjects(tmp_path, monkeypatch
         write_array(xr.DataArray(values, {"id73k": ids}, ("id73k", "vertex"), name="betas"), betas[-1])
         responses.append(values[np.isin(ids, shared)])
     ratios = {f"{side}-{number}": random.uniform(0, 2, N_VERTICES // 2) for side in "lr" for number in range(3)}
-    script(
+    main_of(
         "estimate_agreement",
         monkeypatch,
         UNITS_AT_ONCE=AT_ONCE,
@@ -234,7 +232,7 @@ def test_rows_of_the_table_are_of_their_model_and_subject(tmp_path, monkeypatch)
     def files(kind, n):
         return [f"{kind}-{number}-{at}" for number in range(len(subjects)) for at in range(n)]
 
-    script("tabulate_encoding", monkeypatch, find_regions=find_regions)(
+    main_of("tabulate_encoding", monkeypatch, find_regions=find_regions)(
         encodings=encodings,
         released=released,
         agreements=str(tmp_path / "agreements.nc"),
@@ -283,7 +281,7 @@ def test_a_group_of_sentences_has_their_mean_vector(tmp_path, monkeypatch):
         "people": ["A man."],
         "food": ["Rice.", "An egg.", "Tea."],
     }
-    script("embed_sentences", monkeypatch, **TOY)(
+    main_of("embed_sentences", monkeypatch, **TOY)(
         sentences=sentences,
         encoder={"source": "toy", "encoder": "small"},
         encoder_record="record",
@@ -308,7 +306,7 @@ def test_a_dictionary_is_the_users_or_the_captions_of_images_that_are_not_tested
     (tmp_path / "own.txt").write_text("a ship\n\nsails\na ship\n")
     outputs = {name: str(tmp_path / name) for name in ("vectors", "sentences", "of_captions")}
     written = []
-    script(
+    main_of(
         "embed_dictionary",
         monkeypatch,
         **TOY,
@@ -363,7 +361,7 @@ def test_what_is_decoded_is_what_the_parts_say(study, tmp_path, monkeypatch, wit
             files["of_captions"],
         )
     replaced = {"read_shared_images": lambda trials: study.shared, "find_regions": lambda *_, **__: regions}
-    script("decode_embeddings", monkeypatch, UNITS_AT_ONCE=AT_ONCE, SENTENCES_AT_ONCE=7, **replaced)(
+    main_of("decode_embeddings", monkeypatch, UNITS_AT_ONCE=AT_ONCE, SENTENCES_AT_ONCE=7, **replaced)(
         **study.files,
         **files,
         **{name: [] for name in ("trials", "labels", "names", "indices", "ncsnr", "native")},

@@ -1,6 +1,5 @@
 """The multiverse: scores against an independent computation, sums of squares in closed form, and what a config makes of it."""
 
-import importlib.util
 import tracemalloc
 from collections.abc import Iterator
 from itertools import product
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from loading import script
 from scipy import stats
 from scipy.spatial.distance import pdist
 
@@ -200,13 +200,6 @@ VERSIONS = ["own", "other"]
 MODELS = {"a": "correlation", "b": "euclidean"}
 
 
-def compute_universes(**arguments: object) -> None:
-    spec = importlib.util.spec_from_file_location("compute_universes", ROOT / "scripts/compute_universes.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main(**arguments)
-
-
 class Files(NamedTuple):
     """What the script is told, and what a computation by hand needs: values of all vertices, left then right."""
 
@@ -361,7 +354,7 @@ def test_every_universe_of_a_subject_on_the_surface_is_what_is_computed_by_hand(
 ) -> None:
     """Two versions of the betas with files of their own, atlases of both surfaces, models with distances of their own."""
     files = write_subject(tmp_path, rng, native=native, policy=policy)
-    compute_universes(**files.arguments)
+    script("compute_universes").main(**files.arguments)
     axes = files.arguments["axes"]
     table = read_table(tmp_path / "scores.tsv", columns=UNIVERSE_COLUMNS, text=AXES)
     keys = [*axes, "roi", "model", "minus"]

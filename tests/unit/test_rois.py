@@ -1,7 +1,6 @@
 """Regions: names from an atlas's own file, labels from surfaces and volumes, and what is done without a region."""
 
 import gzip
-import importlib.util
 from pathlib import Path
 
 import nibabel
@@ -12,6 +11,7 @@ import xarray as xr
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from loading import script
 
 from capcortex.arrays import open_array, write_array
 from capcortex.config import load_study
@@ -39,14 +39,6 @@ VERSION = "betas_fithrf_GLMdenoise_RR"
 
 NAME = st.text(st.sampled_from("abcXYZ019_-.+"), min_size=1, max_size=8)
 SPACE = st.sampled_from(["", " ", "\t", "\t\t  ", "   "])
-
-
-def script(name):
-    """Import a script as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write(tmp_path, text):

@@ -1,6 +1,5 @@
 """Captions to embeddings: readers, encoders with their cache, text models and control models."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from loading import script
 
 from capcortex.tables import read_table, write_table
 from capcortex.text import caption_models, encoders, material, models
@@ -829,15 +829,8 @@ def test_tables_of_models_and_encoders_are_usable():
     assert set(sources["coco_captions"]) <= {"yes", "no", "unknown"}
 
 
-def script_main(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
 def test_scripts_go_from_files_to_features(tmp_path, direct):
-    script_main("prepare_captions")(
+    script("prepare_captions").main(
         stimulus_table=write_stimuli(tmp_path / "s.csv"),
         caption_files=[write_caption_file(tmp_path / "c.json")],
         instance_files=[write_instance_file(tmp_path / "i.json", OBJECTS)],
@@ -855,7 +848,7 @@ def test_scripts_go_from_files_to_features(tmp_path, direct):
         "images_without_objects": 1,
     }
     tables = {name: tmp_path / f"{name}.tsv" for name in ("captions", "categories")}
-    script_main("embed_model")(
+    script("embed_model").main(
         **tables,
         features=tmp_path / "sentence.nc",
         tags=None,
@@ -865,7 +858,7 @@ def test_scripts_go_from_files_to_features(tmp_path, direct):
         seed=None,
         cache=tmp_path / "cache",
     )
-    script_main("build_model")(
+    script("build_model").main(
         **tables,
         tags=None,
         file=None,
